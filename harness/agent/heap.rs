@@ -1,0 +1,382 @@
+//! Heap: every block counted exactly, C's included, and in an explain run each live block with its stack.
+//!
+//! Cost: two indirect calls and two plain additions for each malloc or free (benchmark `agent`).
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+
+use crate::local;
+use crate::next::forward;
+use crate::note;
+use crate::sys;
+use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, Region, SHARDS, Shard, bucket};
+
+type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
+type Free = unsafe extern "C" fn(*mut c_void);
+type Calloc = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+type Reallocarray = unsafe extern "C" fn(*mut c_void, usize, usize) -> *mut c_void;
+type PosixMemalign = unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int;
+type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
+
+/// malloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    born(forward!(MALLOC as Malloc, (size), else return bootstrap(size, 16)))
+}
+
+/// calloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    // The arena is zeroed and never reused.
+    born(forward!(CALLOC as Calloc, (count, size), else return count.checked_mul(size).map_or(core::ptr::null_mut(), |size| bootstrap(size, 16))))
+}
+
+/// free(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free(block: *mut c_void) {
+    if block.is_null() || from_bootstrap(block) {
+        return;
+    }
+    dies(block);
+    forward!(FREE as Free, (block), else ());
+}
+
+/// realloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    if block.is_null() {
+        // SAFETY: realloc(NULL, n) is malloc(n).
+        return unsafe { malloc(size) };
+    }
+    if from_bootstrap(block) {
+        // SAFETY: as above, and the arena's block is readable to the arena's end.
+        return unsafe { leave_bootstrap(block, size) };
+    }
+    moved(block, size, |block| forward!(REALLOC as Realloc, (block, size), else core::ptr::null_mut()))
+}
+
+/// reallocarray(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    if block.is_null() || from_bootstrap(block) {
+        return match count.checked_mul(size) {
+            // SAFETY: the same as realloc of the product.
+            Some(bytes) => unsafe { realloc(block, bytes) },
+            // The next definition sets ENOMEM.
+            None => forward!(REALLOCARRAY as Reallocarray, (core::ptr::null_mut(), count, size), else core::ptr::null_mut()),
+        };
+    }
+    moved(block, count.saturating_mul(size), |block| {
+        forward!(REALLOCARRAY as Reallocarray, (block, count, size), else core::ptr::null_mut())
+    })
+}
+
+/// memalign(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+    born(forward!(MEMALIGN as Calloc, (align, size), else return bootstrap(size, align)))
+}
+
+/// aligned_alloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    born(forward!(ALIGNED_ALLOC as Calloc, (align, size), else return bootstrap(size, align)))
+}
+
+/// posix_memalign(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: usize, size: usize) -> c_int {
+    const ENOMEM: c_int = 12;
+    let result = forward!(POSIX_MEMALIGN as PosixMemalign, (to, align, size), else ENOMEM);
+    if result == 0 {
+        // SAFETY: on success the call has written `to`.
+        born(unsafe { *to });
+    }
+    result
+}
+
+/// valloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
+    born(forward!(VALLOC as Malloc, (size), else core::ptr::null_mut()))
+}
+
+/// pvalloc(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    born(forward!(PVALLOC as Malloc, (size), else core::ptr::null_mut()))
+}
+
+/// The usable size of a block: malloc_usable_size(3), or read as glibc reads it where that was
+/// proven to be the same.
+#[inline(always)]
+fn usable(block: *mut c_void) -> usize {
+    if GLIBC_HEADERS.load(Relaxed) {
+        // SAFETY: `probe_headers` has compared this with malloc_usable_size in this very process.
+        unsafe { usable_by_header(block) }
+    } else {
+        usable_by_call(block)
+    }
+}
+
+fn usable_by_call(block: *mut c_void) -> usize {
+    forward!(USABLE_SIZE as UsableSize, (block), else 0)
+}
+
+/// Whether the word before a block is glibc's chunk size. Asking through malloc_usable_size would
+/// cost as much as the rest of a note.
+static GLIBC_HEADERS: AtomicBool = AtomicBool::new(false);
+
+/// glibc keeps a chunk's size, with three flags in the low bits, in the word before the block; the
+/// flag 2 marks a chunk mapped by itself, which has one word less (malloc/malloc.c, `struct malloc_chunk`).
+///
+/// # Safety
+/// `block` is a block of glibc's malloc.
+#[inline(always)]
+unsafe fn usable_by_header(block: *mut c_void) -> usize {
+    const WORD: usize = size_of::<usize>();
+    const FLAGS: usize = 7;
+    const MAPPED: usize = 2;
+    // SAFETY: the caller's promise.
+    let header = unsafe { *block.cast::<usize>().sub(1) };
+    (header & !FLAGS) - if header & MAPPED == 0 { WORD } else { 2 * WORD }
+}
+
+/// Compares both ways to size a block on blocks of every class (small, large, mapped) and trusts
+/// the headers only where all agree. Runs at load, on the allocator that the process will use.
+pub(crate) fn probe_headers() {
+    const SIZES: [usize; 7] = [1, 24, 25, 1000, 5000, 100_000, 4 << 20];
+    let agree = |size: usize| {
+        let block = forward!(MALLOC as Malloc, (size), else core::ptr::null_mut());
+        if block.is_null() {
+            return false;
+        }
+        let by_call = usable_by_call(block);
+        // SAFETY: the word before a block is mapped in every allocator that keeps blocks 16-aligned
+        // and apart from page starts; glibc's mapped chunks start 16 bytes into their page.
+        let by_header = block as usize % 4096 != 0 && unsafe { usable_by_header(block) } == by_call;
+        forward!(FREE as Free, (block), else ());
+        by_call >= size && by_header
+    };
+    GLIBC_HEADERS.store(SIZES.into_iter().all(agree), Release);
+}
+
+/// Counts a block that has just been handed out.
+#[inline(always)]
+fn born(block: *mut c_void) -> *mut c_void {
+    if !block.is_null()
+        && let Some(region) = local::region()
+    {
+        let bytes = usable(block);
+        count(region, bytes, |shard| (&shard.allocs, &shard.alloc_bytes));
+        if let Some(control) = tracking() {
+            track(region, control, block as usize, bytes);
+        }
+    }
+    block
+}
+
+/// Counts a block that is about to be taken back. It must happen before: afterwards another thread
+/// may own the same address.
+#[inline(always)]
+fn dies(block: *mut c_void) {
+    if let Some(region) = local::region() {
+        count(region, usable(block), |shard| (&shard.frees, &shard.free_bytes));
+        if tracking().is_some() {
+            untrack(region, block as usize);
+        }
+    }
+}
+
+/// A realloc: one block dies, one is born; where it fails the old one lives on. The new block's
+/// stack is that of the realloc, the call that made it as large as it is.
+#[inline(always)]
+fn moved(block: *mut c_void, size: usize, realloc: impl FnOnce(*mut c_void) -> *mut c_void) -> *mut c_void {
+    let Some(region) = local::region() else { return realloc(block) };
+    let bytes = usable(block);
+    let kept = if tracking().is_some() { untrack(region, block as usize) } else { None };
+    let new = realloc(block);
+    if new.is_null() && size != 0 {
+        if let Some(kept) = kept {
+            if let Some(stack) = region.stacks.get(kept.stack as usize) {
+                stack.blocks_made.fetch_add(1, Relaxed);
+                stack.bytes_live.fetch_add(bytes as u64, Relaxed);
+            }
+            enter(region, block as usize, bytes, kept);
+        }
+        return new;
+    }
+    count(region, bytes, |shard| (&shard.frees, &shard.free_bytes));
+    born(new)
+}
+
+/// Adds one block of `bytes` to two totals of this thread's shard. A shard has one writer, so plain
+/// loads and stores suffice; the shared shard is for those who found none and is added to
+/// atomically.
+#[inline(always)]
+fn count<'a>(
+    region: &'a Region,
+    bytes: usize,
+    totals: impl FnOnce(&'a Shard) -> (&'a AtomicU64, &'a AtomicU64),
+) {
+    let thread = sys::thread_pointer();
+    let home = home(thread);
+    let shard = &region.shards[home];
+    if shard.owner.load(Relaxed) == thread {
+        let (blocks, total) = totals(shard);
+        blocks.store(blocks.load(Relaxed) + 1, Relaxed);
+        total.store(total.load(Relaxed) + bytes as u64, Relaxed);
+    } else {
+        let (shard, exclusive) = find_shard(region, thread, home);
+        let (blocks, total) = totals(shard);
+        if exclusive {
+            blocks.store(blocks.load(Relaxed) + 1, Relaxed);
+            total.store(total.load(Relaxed) + bytes as u64, Relaxed);
+        } else {
+            blocks.fetch_add(1, Relaxed);
+            total.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+}
+
+/// Home shard of a thread: Fibonacci hashing of the thread pointer, never the shared one.
+#[inline(always)]
+fn home(thread: usize) -> usize {
+    let hash = (thread as u64 >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (hash as usize) & (SHARDS - 1)
+}
+
+/// The thread's shard by open addressing, claimed where it has none yet.
+#[cold]
+#[inline(never)]
+fn find_shard(region: &Region, thread: usize, home: usize) -> (&Shard, bool) {
+    const PROBES: usize = 16;
+    for probe in 0..PROBES {
+        let shard = &region.shards[(home + probe) & (SHARDS - 1)];
+        let owner = shard.owner.load(Relaxed);
+        if owner == thread
+            || owner == 0 && shard.owner.compare_exchange(0, thread, AcqRel, Relaxed).is_ok()
+        {
+            return (shard, true);
+        }
+    }
+    (&region.shards[SHARDS], false)
+}
+
+#[inline(always)]
+fn tracking() -> Option<&'static Control> {
+    local::control().filter(|control| control.flags.load(Relaxed) & FLAG_HEAP_STACKS != 0)
+}
+
+/// Enters a new block with its stack, unless it is born in a round that only warms up.
+#[cold]
+#[inline(never)]
+fn track(region: &Region, control: &Control, address: usize, bytes: usize) {
+    if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
+        return;
+    }
+    let stack = note::stack_id(region, control);
+    region.stacks[stack as usize].blocks_made.fetch_add(1, Relaxed);
+    region.stacks[stack as usize].bytes_live.fetch_add(bytes as u64, Relaxed);
+    let (round, sample) = (control.round.load(Relaxed), control.sample.load(Relaxed));
+    enter(region, address, bytes, Kept { stack, round: round as u16, sample: sample as u16 });
+}
+
+/// What is known of a tracked block besides address and size.
+struct Kept {
+    stack: u32,
+    round: u16,
+    sample: u16,
+}
+
+const BUSY: usize = 1;
+/// How many neighbouring buckets a block may spill into.
+const SPILL: usize = 4;
+
+fn enter(region: &Region, address: usize, bytes: usize, kept: Kept) {
+    for spill in 0..SPILL {
+        for slot in &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)] {
+            if slot.address.load(Relaxed) == 0
+                && slot.address.compare_exchange(0, BUSY, AcqRel, Relaxed).is_ok()
+            {
+                slot.bytes.store(bytes, Relaxed);
+                slot.stack.store(kept.stack, Relaxed);
+                slot.round.store(kept.round, Relaxed);
+                slot.sample.store(kept.sample, Relaxed);
+                slot.address.store(address, Release);
+                return;
+            }
+        }
+    }
+    region.dropped.fetch_add(1, Relaxed);
+}
+
+/// Forgets a block. The address belongs to the calling thread until it is freed, so no one else
+/// writes this slot. The whole window is searched: a slot emptied in its front must not hide it.
+#[cold]
+#[inline(never)]
+fn untrack(region: &Region, address: usize) -> Option<Kept> {
+    for spill in 0..SPILL {
+        for slot in &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)] {
+            if slot.address.load(Relaxed) == address {
+                let kept = Kept {
+                    stack: slot.stack.load(Relaxed),
+                    round: slot.round.load(Relaxed),
+                    sample: slot.sample.load(Relaxed),
+                };
+                if let Some(stack) = region.stacks.get(kept.stack as usize) {
+                    stack.blocks_freed.fetch_add(1, Relaxed);
+                    stack.bytes_live.fetch_sub(slot.bytes.load(Relaxed) as u64, Relaxed);
+                }
+                slot.address.store(0, Release);
+                return Some(kept);
+            }
+        }
+    }
+    None
+}
+
+/// Memory for the calls that dlsym itself makes while the table of next definitions is filled
+/// (an error buffer of a few hundred bytes). Never given back.
+const ARENA_BYTES: usize = 16 * 1024;
+#[repr(align(64))]
+struct Arena(core::cell::UnsafeCell<[u8; ARENA_BYTES]>);
+// SAFETY: handed out in disjoint pieces by an atomic counter.
+unsafe impl Sync for Arena {}
+static ARENA: Arena = Arena(core::cell::UnsafeCell::new([0; ARENA_BYTES]));
+static ARENA_USED: AtomicUsize = AtomicUsize::new(0);
+
+#[cold]
+fn bootstrap(size: usize, align: usize) -> *mut c_void {
+    let align = align.clamp(16, 64).next_power_of_two();
+    let Some(want) = size.max(1).checked_add(align) else { return core::ptr::null_mut() };
+    let from = ARENA_USED.fetch_add(want, Relaxed);
+    let start = (from + align - 1) & !(align - 1);
+    if start + size > ARENA_BYTES {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: `start + size` lies inside the arena, and the range is this caller's alone.
+    unsafe { ARENA.0.get().cast::<u8>().add(start).cast() }
+}
+
+#[inline(always)]
+fn from_bootstrap(block: *mut c_void) -> bool {
+    (block as usize).wrapping_sub(ARENA.0.get() as usize) < ARENA_BYTES
+}
+
+/// Moves a block out of the arena.
+///
+/// # Safety
+/// `block` comes from the arena.
+#[cold]
+unsafe fn leave_bootstrap(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: plain malloc.
+    let new = unsafe { malloc(size) };
+    if !new.is_null() {
+        let room = ARENA.0.get() as usize + ARENA_BYTES - block as usize;
+        // SAFETY: at most `room` bytes lie behind `block` in the arena; `new` has `size`.
+        unsafe { core::ptr::copy_nonoverlapping(block.cast::<u8>(), new.cast::<u8>(), size.min(room)) };
+    }
+    new
+}

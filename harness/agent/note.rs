@@ -1,0 +1,81 @@
+//! What a hook writes down besides its own slot: the creation stack, interned, and the modules on it.
+
+use core::ffi::c_char;
+use core::sync::atomic::Ordering::*;
+
+use crate::local;
+use crate::stack;
+use crate::table::{Control, FRAMES, MODULE_PATH, MODULES, Region, STACK_PROBES, STACKS, stack_hash};
+
+/// Captures the caller's stack and gives its number in the region; 0 where there is no room.
+#[inline(never)]
+pub(crate) fn stack_id(region: &Region, control: &Control) -> u32 {
+    let mut frames = [0usize; FRAMES];
+    let own = control.body_tp.load(Relaxed) == crate::sys::thread_pointer();
+    let stop_at = if own { control.body_sp.load(Relaxed) } else { 0 };
+    // SAFETY: called on the thread's own live stack.
+    let len = unsafe { stack::capture(&mut frames, 0, stop_at) };
+    intern(region, &frames[..len.min(FRAMES)])
+}
+
+/// The number of a stack: found by its hash, or entered. Lock-free: a slot is claimed by its hash,
+/// the frames follow, the length publishes them. Two threads that meet in the same slot with the
+/// same hash have the same frames.
+fn intern(region: &Region, frames: &[usize]) -> u32 {
+    let hash = stack_hash(frames);
+    let home = (hash >> 20) as usize;
+    for probe in 0..STACK_PROBES {
+        let at = 1 + (home + probe) % (STACKS - 1);
+        let slot = &region.stacks[at];
+        let mut found = slot.hash.load(Acquire);
+        if found == 0 {
+            match slot.hash.compare_exchange(0, hash, AcqRel, Acquire) {
+                Ok(_) => {
+                    for (to, from) in slot.frames.iter().zip(frames) {
+                        to.store(*from, Relaxed);
+                    }
+                    slot.len.store(frames.len() as u32, Release);
+                    let next = region.stack_next.fetch_add(1, AcqRel) as usize;
+                    if let Some(entry) = region.stack_index.get(next) {
+                        entry.store(at as u32, Release);
+                    }
+                    return at as u32;
+                }
+                Err(other) => found = other,
+            }
+        }
+        if found == hash {
+            return at as u32;
+        }
+    }
+    region.dropped.fetch_add(1, Relaxed);
+    0
+}
+
+/// The unwinder has met a module: the supervisor will need its place to name addresses.
+pub(crate) fn module(start: usize, end: usize, bias: usize, name: *const c_char) {
+    let Some(region) = local::region() else { return };
+    let known = (region.module_next.load(Acquire) as usize).min(MODULES);
+    let same = |at: usize| region.modules[at].start.load(Acquire) == start;
+    if (0..known).any(same) {
+        return;
+    }
+    let at = region.module_next.fetch_add(1, AcqRel) as usize;
+    let Some(slot) = region.modules.get(at) else { return };
+    let mut len = 0;
+    if !name.is_null() {
+        // SAFETY: the dynamic linker's names end with NUL and live as long as the module.
+        while len < MODULE_PATH {
+            let byte = unsafe { *name.add(len) } as u8;
+            if byte == 0 {
+                break;
+            }
+            slot.path.bytes[len].store(byte, Relaxed);
+            len += 1;
+        }
+    }
+    slot.path.len.store(len as u32, Relaxed);
+    slot.end.store(end, Relaxed);
+    slot.bias.store(bias, Relaxed);
+    slot.start.store(start, Release);
+}

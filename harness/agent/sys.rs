@@ -1,0 +1,168 @@
+//! System calls made directly: they touch neither errno nor the C library's hooks, ours included.
+//!
+//! x86_64 only, like `stack`; another architecture adds its `syscall` and `thread_pointer` here.
+
+use core::arch::asm;
+use core::sync::atomic::AtomicU32;
+
+/// A system call with up to six arguments; the result is negative errno on failure (syscall(2)).
+///
+/// # Safety
+/// The arguments must be valid for call `number`.
+#[inline(always)]
+pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel clobbers rcx and r11 only; the caller vouches for the arguments.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// The thread pointer: different for every live thread of a process (x86-64 psABI: `fs:0` holds it).
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: on x86_64 Linux `fs:0` is the thread control block's pointer to itself.
+    unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, pure, readonly)) };
+    pointer
+}
+
+pub(crate) const CLOSE: usize = 3;
+pub(crate) const FSTAT: usize = 5;
+pub(crate) const MMAP: usize = 9;
+pub(crate) const MUNMAP: usize = 11;
+pub(crate) const MADVISE: usize = 28;
+pub(crate) const GETPID: usize = 39;
+pub(crate) const GETSOCKNAME: usize = 51;
+pub(crate) const GETPEERNAME: usize = 52;
+pub(crate) const GETSOCKOPT: usize = 55;
+pub(crate) const KILL: usize = 62;
+pub(crate) const FTRUNCATE: usize = 77;
+pub(crate) const GETTID: usize = 186;
+pub(crate) const FUTEX: usize = 202;
+pub(crate) const OPENAT: usize = 257;
+
+const O_RDWR: usize = 2;
+const O_CREAT: usize = 0o100;
+const O_EXCL: usize = 0o200;
+const O_CLOEXEC: usize = 0o2000000;
+const O_NOFOLLOW: usize = 0o400000;
+const AT_FDCWD: usize = -100isize as usize;
+const PROT_READ_WRITE: usize = 3;
+const MAP_SHARED: usize = 1;
+const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+const MADV_WIPEONFORK: usize = 18;
+const FUTEX_WAIT: usize = 0;
+const FUTEX_WAKE: usize = 1;
+
+/// Ends the process at once.
+pub(crate) fn abort() -> ! {
+    loop {
+        // SAFETY: an undefined instruction raises SIGILL; it touches nothing.
+        unsafe { asm!("ud2", options(nostack)) };
+    }
+}
+
+/// This process's id.
+#[inline]
+pub(crate) fn getpid() -> u32 {
+    // SAFETY: takes no arguments.
+    unsafe { syscall(GETPID, [0; 6]) as u32 }
+}
+
+/// This thread's id.
+#[inline]
+pub(crate) fn gettid() -> u32 {
+    // SAFETY: takes no arguments.
+    unsafe { syscall(GETTID, [0; 6]) as u32 }
+}
+
+/// Whether process `pid` exists, as far as we may see it.
+pub(crate) fn alive(pid: u32) -> bool {
+    const ESRCH: isize = -3;
+    // SAFETY: signal 0 only checks.
+    pid != 0 && unsafe { syscall(KILL, [pid as usize, 0, 0, 0, 0, 0]) } != ESRCH
+}
+
+/// Maps the whole file at `path` (NUL-terminated), shared; creates it with `bytes` bytes if asked,
+/// and then fails where it exists already. No descriptor stays open.
+pub(crate) fn map_file(path: &[u8], bytes: usize, create: bool) -> Option<*mut u8> {
+    let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | if create { O_CREAT | O_EXCL } else { 0 };
+    // SAFETY: `path` ends with NUL and lives across the call.
+    let fd = unsafe { syscall(OPENAT, [AT_FDCWD, path.as_ptr() as usize, flags, 0o600, 0, 0]) };
+    if fd < 0 {
+        return None;
+    }
+    let fd = fd as usize;
+    // SAFETY: `fd` is ours; the mapping is new, so nothing is overwritten.
+    let address = unsafe {
+        let sized = !create || syscall(FTRUNCATE, [fd, bytes, 0, 0, 0, 0]) == 0;
+        let address = if sized {
+            syscall(MMAP, [0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0])
+        } else {
+            -1
+        };
+        syscall(CLOSE, [fd, 0, 0, 0, 0, 0]);
+        address
+    };
+    (address > 0).then_some(address as *mut u8)
+}
+
+/// Fresh zeroed memory of this process alone.
+pub(crate) fn map_private(bytes: usize) -> Option<*mut u8> {
+    // SAFETY: a new anonymous mapping overwrites nothing.
+    let address =
+        unsafe { syscall(MMAP, [0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0]) };
+    (address > 0).then_some(address as *mut u8)
+}
+
+/// Gives memory of [`map_private`] back.
+///
+/// # Safety
+/// Nothing may use the mapping afterwards.
+pub(crate) unsafe fn unmap(address: *mut u8, bytes: usize) {
+    // SAFETY: the caller owns the mapping.
+    unsafe { syscall(MUNMAP, [address as usize, bytes, 0, 0, 0, 0]) };
+}
+
+/// Asks the kernel to zero a page in the child of every fork (madvise(2), Linux 4.14).
+pub(crate) fn wipe_on_fork(page: *mut u8, bytes: usize) -> bool {
+    // SAFETY: `page` is anonymous memory of ours.
+    unsafe { syscall(MADVISE, [page as usize, bytes, MADV_WIPEONFORK, 0, 0, 0]) == 0 }
+}
+
+/// Device and inode of `fd` folded into one word; 0 when it cannot be told.
+#[inline]
+pub(crate) fn inode(fd: i32) -> u64 {
+    // struct stat of x86_64 is 144 bytes: st_dev at 0, st_ino at 8 (asm/stat.h).
+    let mut stat = [0u64; 18];
+    // SAFETY: the buffer has the size of struct stat.
+    match unsafe { syscall(FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+        0 => stat[1] ^ stat[0].rotate_left(40),
+        _ => 0,
+    }
+}
+
+/// Waits while `word` holds `value`, at most `seconds` (futex(2), shared between processes).
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32, seconds: u64) {
+    let timeout = [seconds, 0];
+    // SAFETY: the word and the timespec live across the call.
+    unsafe {
+        let timeout = timeout.as_ptr() as usize;
+        syscall(FUTEX, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout, 0, 0])
+    };
+}
+
+/// Wakes everyone who waits on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the word lives across the call.
+    unsafe { syscall(FUTEX, [word.as_ptr() as usize, FUTEX_WAKE, i32::MAX as usize, 0, 0, 0]) };
+}

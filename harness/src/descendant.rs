@@ -1,0 +1,327 @@
+//! Descendants: the processes that a test starts, sampled while they live.
+//!
+//! Each has a region of its own in the trial's directory, which is also how it is found and attributed.
+//! A *staircase* is what one creation stack keeps making and never releases: at least [`STAIRS`] live
+//! things, born in different samples, none of that stack released. What a descendant holds at its own
+//! exit is not judged: exiting releases it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::probe::fd::Descriptor;
+use crate::probe::{self, process};
+use crate::region::{ControlMap, Heap, RegionMap};
+use crate::subject::peer_has_closed;
+use crate::table::{FD_SLOTS, ROLE_ACCEPT, STACKS};
+
+/// Live things of one stack that make a staircase.
+pub(crate) const STAIRS: usize = 5;
+
+/// All descendants of one trial.
+pub(crate) struct Descendants {
+    directory: PathBuf,
+    control: Arc<ControlMap>,
+    /// By region file name.
+    known: BTreeMap<String, Descendant>,
+    number: u32,
+}
+
+/// One process image other than the main one.
+pub(crate) struct Descendant {
+    pub(crate) region: RegionMap,
+    pub(crate) pid: u32,
+    /// Start time; with the id it names the process for good. None once it has gone.
+    started: Option<u64>,
+    /// Command line, as last seen.
+    pub(crate) command: String,
+    pub(crate) executable: PathBuf,
+    /// Samples in which it was alive: number, live heap.
+    pub(crate) heap: Vec<(u32, Heap)>,
+    /// For each stack: how many descriptors it had made, sample by sample, where that changed.
+    fds: HashMap<u32, Stair>,
+    /// The same for heap blocks, in explain runs.
+    blocks: HashMap<u32, Stair>,
+    first_sample: u32,
+    last_sample: u32,
+}
+
+/// What one stack has made over time.
+#[derive(Debug, Clone, Default)]
+struct Stair {
+    /// Sample and number of things made so far, at each change.
+    steps: Vec<(u32, u32)>,
+    /// Something that this stack made was released.
+    released: bool,
+    /// Live bytes (heap).
+    bytes: u64,
+    /// What the kernel calls the newest of them.
+    what: String,
+    /// Live things that the kernel confirms.
+    alive: usize,
+}
+
+/// A staircase as raw facts: the stack is still to be named.
+#[derive(Debug, Clone)]
+pub(crate) struct RawStaircase {
+    pub(crate) stack: u32,
+    pub(crate) is_heap: bool,
+    pub(crate) is_socket: bool,
+    pub(crate) what: String,
+    pub(crate) things: u32,
+    pub(crate) bytes: u64,
+    pub(crate) samples: usize,
+}
+
+impl Descendants {
+    pub(crate) fn new(directory: PathBuf, control: Arc<ControlMap>) -> Self {
+        Self { directory, control, known: BTreeMap::new(), number: 0 }
+    }
+
+    /// Every descendant seen so far.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Descendant> {
+        self.known.values()
+    }
+
+    /// Looks at all of them once.
+    pub(crate) fn sample(&mut self) {
+        self.discover();
+        for descendant in self.known.values_mut() {
+            descendant.sample(self.number);
+        }
+        self.number += 1;
+        self.control.sample.store(self.number, Release);
+    }
+
+    /// Finds regions that were not there before.
+    pub(crate) fn discover(&mut self) {
+        let main = self.control.main.load(Acquire);
+        for path in RegionMap::paths(&self.directory) {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            if self.known.contains_key(&name) || name.starts_with(&format!("{main}-")) || main == 0
+            {
+                continue;
+            }
+            if let Some(region) = RegionMap::open(&path) {
+                self.known.insert(name, Descendant::new(region, self.number));
+            }
+        }
+    }
+
+    /// The latest image of a process.
+    pub(crate) fn of(&self, pid: u32) -> Option<&Descendant> {
+        self.known.values().rfind(|descendant| descendant.pid == pid)
+    }
+}
+
+impl Descendant {
+    fn new(region: RegionMap, number: u32) -> Self {
+        let pid = region.process();
+        Self {
+            pid,
+            started: process::stat(pid).ok().map(|stat| stat.started),
+            command: process::command_line(pid),
+            executable: process::executable(pid).unwrap_or_default(),
+            region,
+            heap: Vec::new(),
+            fds: HashMap::new(),
+            blocks: HashMap::new(),
+            first_sample: number,
+            last_sample: number,
+        }
+    }
+
+    /// Whether the process runs, and runs this image.
+    pub(crate) fn is_running(&self) -> bool {
+        process::stat(self.pid)
+            .is_ok_and(|stat| !stat.is_zombie() && Some(stat.started) == self.started)
+    }
+
+    fn sample(&mut self, number: u32) {
+        if !self.is_running() {
+            self.started = None;
+            return;
+        }
+        self.last_sample = number;
+        // An exec keeps the number: the command may be another one now.
+        if self.command.is_empty() || number.is_power_of_two() {
+            self.command = process::command_line(self.pid);
+            self.executable = process::executable(self.pid).unwrap_or_default();
+        }
+        self.heap.push((number, self.region.heap()));
+        let count = (self.region.stack_next.load(Acquire) as usize).min(STACKS);
+        let mut suspects = Vec::new();
+        for entry in &self.region.stack_index[..count] {
+            let id = entry.load(Acquire);
+            let Some(stack) = self.region.stacks.get(id as usize).filter(|_| id != 0) else {
+                continue;
+            };
+            let made = stack.fds_made.load(Relaxed);
+            if made > 0 {
+                let stair = self.fds.entry(id).or_default();
+                stair.step(number, made, stack.fds_closed.load(Relaxed) > 0);
+                if stair.is_staircase(self.first_sample, number) {
+                    suspects.push(id);
+                }
+            }
+            let made = stack.blocks_made.load(Relaxed);
+            if made > 0 {
+                let stair = self.blocks.entry(id).or_default();
+                stair.step(number, made, stack.blocks_freed.load(Relaxed) > 0);
+                stair.bytes = stack.bytes_live.load(Relaxed);
+                stair.alive = made as usize;
+            }
+        }
+        if !suspects.is_empty() {
+            self.confirm(&suspects);
+        }
+    }
+
+    /// Asks the kernel which of the suspected stacks' descriptors are still what the agent says.
+    fn confirm(&mut self, suspects: &[u32]) {
+        let Ok(open) = probe::fd::list(self.pid) else { return };
+        let sockets = probe::socket::table(self.pid);
+        for id in suspects {
+            let mut alive = 0;
+            let mut what = String::new();
+            for descriptor in &open {
+                let Some(slot) = self.region.fds.get(descriptor.number as usize) else { continue };
+                if slot.stack.load(Relaxed) != *id || !is_believed(&self.region, descriptor) {
+                    continue;
+                }
+                // A connection whose peer is still there is the peer's, not a leak of ours.
+                if slot.role.load(Relaxed) == ROLE_ACCEPT
+                    && peer_has_closed(self.pid, descriptor.number) != Some(true)
+                {
+                    continue;
+                }
+                alive += 1;
+                what = sockets
+                    .get(&descriptor.inode)
+                    .map_or_else(|| descriptor.link.clone(), |socket| socket.name.clone());
+            }
+            if let Some(stair) = self.fds.get_mut(id) {
+                stair.alive = alive;
+                stair.what = what;
+            }
+        }
+    }
+
+    /// The staircases, as they stood when the process was last seen alive.
+    pub(crate) fn staircases(&self) -> Vec<RawStaircase> {
+        let raw = |stacks: &HashMap<u32, Stair>, is_heap: bool| {
+            let found = stacks.iter().filter(|(_, stair)| {
+                stair.is_staircase(self.first_sample, self.last_sample) && stair.alive >= STAIRS
+            });
+            found
+                .map(|(id, stair)| RawStaircase {
+                    stack: *id,
+                    is_heap,
+                    is_socket: stair.what.starts_with("socket:")
+                        || ["tcp", "udp", "unix"].iter().any(|kind| stair.what.starts_with(kind)),
+                    what: stair.what.clone(),
+                    things: stair.steps.last().map_or(0, |step| step.1),
+                    bytes: stair.bytes,
+                    samples: stair.steps.len(),
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut all = raw(&self.fds, false);
+        all.extend(raw(&self.blocks, true));
+        // Heap that a shutdown gave back may have belonged to clients that were still connected.
+        all.retain(|raw| {
+            !raw.is_heap || self.region.stacks[raw.stack as usize].blocks_freed.load(Relaxed) == 0
+        });
+        all.sort_by_key(|raw| raw.stack);
+        all
+    }
+
+    /// Whether live heap rose in enough samples, to the end: worth an explain run.
+    pub(crate) fn heap_rises(&self) -> bool {
+        let mut top = i64::MIN;
+        let mut rises = Vec::new();
+        for (number, heap) in &self.heap {
+            if heap.blocks > top {
+                rises.push(*number);
+                top = heap.blocks;
+            }
+        }
+        // The first one is the process's start.
+        rises.len() > STAIRS && spans_life(&rises, self.first_sample, self.last_sample)
+    }
+}
+
+/// Whether the agent's note about a descriptor is about what the kernel has there now.
+pub(crate) fn is_believed(region: &RegionMap, descriptor: &Descriptor) -> bool {
+    let Some(slot) = region
+        .fds
+        .get(descriptor.number as usize)
+        .filter(|_| (descriptor.number as usize) < FD_SLOTS)
+    else {
+        return false;
+    };
+    slot.kind.load(Acquire) != 0
+        && descriptor.identity != 0
+        && slot.inode.load(Relaxed) == descriptor.identity
+}
+
+impl Stair {
+    fn step(&mut self, sample: u32, made: u32, released: bool) {
+        self.released |= released;
+        if self.steps.last().is_none_or(|(_, last)| *last < made) {
+            self.steps.push((sample, made));
+        }
+    }
+
+    fn is_staircase(&self, first: u32, last: u32) -> bool {
+        let samples: Vec<u32> = self.steps.iter().map(|(sample, _)| *sample).collect();
+        !self.released && samples.len() >= STAIRS && spans_life(&samples, first, last)
+    }
+}
+
+/// Whether things were made until the end: a start-up that opens one thing after the other stops early.
+fn spans_life(samples: &[u32], first: u32, last: u32) -> bool {
+    let (Some(from), Some(to)) = (samples.first(), samples.last()) else { return false };
+    let life = last.saturating_sub(first);
+    // The last step lies in the last quarter, and the steps cover at least half of the life.
+    (to - from) * 2 >= life && (to.saturating_sub(first)) * 4 >= life * 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stair(samples: &[u32], released: bool) -> Stair {
+        let mut stair = Stair::default();
+        for (made, sample) in samples.iter().enumerate() {
+            stair.step(*sample, made as u32 + 1, released);
+        }
+        stair
+    }
+
+    #[test]
+    fn a_leak_at_every_tick_is_a_staircase() {
+        assert!(stair(&[2, 4, 6, 8, 10, 12], false).is_staircase(0, 12));
+    }
+
+    #[test]
+    fn a_start_up_is_none() {
+        assert!(!stair(&[0, 1, 2, 3, 4], false).is_staircase(0, 40));
+    }
+
+    #[test]
+    fn one_release_ends_the_suspicion() {
+        assert!(!stair(&[2, 4, 6, 8, 10], true).is_staircase(0, 10));
+    }
+
+    #[test]
+    fn a_burst_in_one_sample_is_none() {
+        let mut burst = Stair::default();
+        burst.step(3, 20, false);
+        assert!(!burst.is_staircase(0, 4));
+    }
+}

@@ -1,0 +1,553 @@
+//! What counts as a leak: pure functions from evidence to findings and a verdict. No clock, no I/O.
+//!
+//! - *Populations* (descriptors, sockets, threads, tasks, gauges) are exact. Growth in round 1 alone
+//!   is a step; growth in every later round that was looked at is a leak.
+//! - *Heap* needs growth in each of the last [`HEAP_ROUNDS`] rounds: caches fill over several rounds
+//!   and then stop.
+//! - *Remains* (processes that outlive their test, zombies, clean-ups that did not run): once decides.
+//! - Where there is no second round, what a once-initialiser made is a step and all other population
+//!   growth a leak; heap is unconfirmed.
+
+use std::collections::BTreeMap;
+
+use watertight_report::model::{
+    Cleanup, CleanupStatus, Finding, Frame, Part, ProcessFacts, Resource, Status, Unmeasured,
+    Verdict,
+};
+
+use crate::case::Budget;
+
+/// How many last rounds must agree.
+pub(crate) const LAST_ROUNDS: usize = 3;
+/// Heap growth is believed after this many growing rounds at the end.
+pub(crate) const HEAP_ROUNDS: usize = 3;
+
+/// Where a thing was made, as the symboliser tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Creation {
+    pub(crate) site: Option<Frame>,
+    pub(crate) via: Option<Frame>,
+    pub(crate) stack: Vec<Frame>,
+}
+
+impl Creation {
+    /// Things made under one key are one finding.
+    fn key(&self) -> String {
+        match &self.site {
+            Some(site) => format!("{}:{}", site.file, site.line),
+            None => {
+                self.stack.iter().map(|frame| frame.function.as_str()).collect::<Vec<_>>().join("<")
+            }
+        }
+    }
+
+    /// Whether the stack passes through a once-initialiser: such a thing is made once in a process.
+    pub(crate) fn is_once(&self) -> bool {
+        const ONCE: [&str; 9] = [
+            "sync::once::Once::call",
+            "sync::poison::once::Once::call",
+            "sync::once_lock::OnceLock",
+            "sync::lazy_lock::LazyLock",
+            "once_cell::",
+            "lazy_static::",
+            "pthread_once",
+            "sys::sync::once::",
+            "tokio::signal::",
+        ];
+        self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
+    }
+
+    /// Whether the stack is that of a tokio task being made.
+    fn is_task(&self) -> bool {
+        self.stack.iter().any(|frame| {
+            frame.function.contains("tokio::runtime::task")
+                || frame.function.contains("tokio::task::spawn")
+        })
+    }
+}
+
+/// One thing that was there at the end and not at the beginning.
+#[derive(Debug, Clone)]
+pub(crate) struct Thing {
+    pub(crate) resource: Resource,
+    pub(crate) what: String,
+    /// Round of its birth, from 1.
+    pub(crate) round: u32,
+    pub(crate) creation: Option<Creation>,
+}
+
+/// A resource that is counted at every boundary.
+#[derive(Debug, Clone)]
+pub(crate) struct Population {
+    pub(crate) resource: Resource,
+    /// Name of what is counted, where things have no names of their own.
+    pub(crate) what: String,
+    /// The count at each boundary, the first before round 1.
+    pub(crate) series: Vec<i64>,
+    pub(crate) things: Vec<Thing>,
+}
+
+/// Live heap at each boundary, and where it comes from once that was asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeapEvidence {
+    pub(crate) blocks: Vec<i64>,
+    pub(crate) bytes: Vec<i64>,
+    /// Blocks alive at the end of the explain run, by creation.
+    pub(crate) groups: Option<Vec<HeapGroup>>,
+}
+
+/// Live blocks of one creation site, by round of birth (index 0 is round 1).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeapGroup {
+    pub(crate) creation: Creation,
+    pub(crate) blocks: Vec<i64>,
+    pub(crate) bytes: Vec<i64>,
+}
+
+/// Something that a descendant kept making and never released.
+#[derive(Debug, Clone)]
+pub(crate) struct Staircase {
+    pub(crate) subject: String,
+    pub(crate) resource: Resource,
+    pub(crate) what: String,
+    /// Things, or bytes for heap.
+    pub(crate) growth: i64,
+    /// How many of them were made between one sample, repetition or round and the next.
+    pub(crate) per_step: i64,
+    pub(crate) creation: Option<Creation>,
+    pub(crate) note: Option<String>,
+}
+
+/// A process that is left.
+#[derive(Debug, Clone)]
+pub(crate) struct Remain {
+    pub(crate) what: String,
+    pub(crate) facts: ProcessFacts,
+    pub(crate) creation: Option<Creation>,
+}
+
+/// Everything a trial has shown.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evidence {
+    /// Whether the body could be repeated: more than one round was allowed, and the second one passed.
+    pub(crate) repeated: bool,
+    pub(crate) populations: Vec<Population>,
+    pub(crate) heap: Option<HeapEvidence>,
+    pub(crate) peak_bytes: Option<u64>,
+    pub(crate) remains: Vec<Remain>,
+    pub(crate) staircases: Vec<Staircase>,
+    pub(crate) cleanups: Vec<Cleanup>,
+    /// What was still falling at the deadline.
+    pub(crate) unsettled: bool,
+    pub(crate) unmeasured: Vec<Unmeasured>,
+}
+
+/// What a series of counts says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// Nothing is left.
+    None,
+    /// Growth that has stopped.
+    Step,
+    /// Growth in every round that counts, within what is allowed.
+    Allowed,
+    /// Growth in every round that counts.
+    Leak,
+    /// Growth, in too few rounds to tell.
+    Unconfirmed,
+}
+
+/// Growth in each round.
+pub(crate) fn deltas(series: &[i64]) -> Vec<i64> {
+    series.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// Judges one series. `confirm` is the number of rounds after the first that must agree.
+pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
+    let deltas = deltas(series);
+    let (Some(first), Some(last)) = (series.first(), series.last()) else { return Growth::None };
+    if last <= first {
+        return Growth::None;
+    }
+    // Round 1 warms up; it never is evidence of a leak by itself.
+    let later = deltas.get(1..).unwrap_or_default();
+    let tail = &later[later.len().saturating_sub(LAST_ROUNDS)..];
+    if tail.is_empty() {
+        return Growth::Unconfirmed;
+    }
+    if !tail.iter().all(|delta| *delta > 0) {
+        return Growth::Step;
+    }
+    if tail.iter().all(|delta| *delta <= allowed) {
+        return Growth::Allowed;
+    }
+    if tail.len() < confirm { Growth::Unconfirmed } else { Growth::Leak }
+}
+
+/// The typical value: the upper median.
+pub(crate) fn median(values: &[i64]) -> i64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+}
+
+/// Whether heap is suspected and must be explained, and by how it grew.
+pub(crate) fn heap_growth(heap: &HeapEvidence, budget: &Budget) -> Growth {
+    let allowed = budget.allowed(Resource::Heap) as i64;
+    let bytes = classify(&heap.bytes, allowed, HEAP_ROUNDS);
+    // Blocks of one size that come while others go leave the bytes as they were.
+    let blocks = if allowed > 0 { Growth::None } else { classify(&heap.blocks, 0, HEAP_ROUNDS) };
+    match (bytes, blocks) {
+        (Growth::Leak, _) | (_, Growth::Leak) => Growth::Leak,
+        (Growth::Unconfirmed, _) | (_, Growth::Unconfirmed) => Growth::Unconfirmed,
+        (Growth::Allowed, _) => Growth::Allowed,
+        (Growth::Step, _) | (_, Growth::Step) => Growth::Step,
+        _ => Growth::None,
+    }
+}
+
+/// One thing to report before things of one site are put together.
+struct Atom {
+    status: Status,
+    resource: Resource,
+    what: String,
+    growth: i64,
+    per_round: i64,
+    subject: Option<String>,
+    creation: Option<Creation>,
+    budget: Option<u64>,
+    process: Option<ProcessFacts>,
+    note: Option<String>,
+}
+
+impl Atom {
+    fn new(
+        status: Status,
+        resource: Resource,
+        what: impl Into<String>,
+        growth: i64,
+        per_round: i64,
+    ) -> Self {
+        Self {
+            status,
+            resource,
+            what: what.into(),
+            growth,
+            per_round,
+            subject: None,
+            creation: None,
+            budget: None,
+            process: None,
+            note: None,
+        }
+    }
+
+    fn made(self, creation: Option<Creation>) -> Self {
+        Self { creation, ..self }
+    }
+}
+
+/// Judges a trial: its findings, largest sin first, and its verdict.
+pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verdict) {
+    let mut atoms = Vec::new();
+    for population in &evidence.populations {
+        judge_population(population, evidence, budget, &mut atoms);
+    }
+    if let Some(heap) = &evidence.heap {
+        judge_heap(heap, budget, &mut atoms);
+    }
+    judge_remains(evidence, budget, &mut atoms);
+    for staircase in &evidence.staircases {
+        let mut atom = Atom::new(
+            Status::Leak,
+            staircase.resource,
+            staircase.what.clone(),
+            staircase.growth,
+            staircase.per_step,
+        )
+        .made(staircase.creation.clone());
+        atom.subject = Some(staircase.subject.clone());
+        atom.note = staircase.note.clone();
+        atoms.push(atom);
+    }
+    let mut findings = group(atoms);
+    findings.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.severity(b)));
+    let verdict = verdict(&findings, evidence);
+    (findings, verdict)
+}
+
+fn verdict(findings: &[Finding], evidence: &Evidence) -> Verdict {
+    let has = |status| findings.iter().any(|finding| finding.status == status);
+    if has(Status::Leak) {
+        Verdict::Leaked
+    } else if evidence.unsettled {
+        Verdict::Unsettled
+    } else if !evidence.unmeasured.is_empty() {
+        Verdict::Unmeasured
+    } else if has(Status::Accepted) {
+        Verdict::Tolerated
+    } else {
+        Verdict::Clean
+    }
+}
+
+fn judge_population(
+    population: &Population,
+    evidence: &Evidence,
+    budget: &Budget,
+    atoms: &mut Vec<Atom>,
+) {
+    let mut allowed = budget.allowed(population.resource);
+    if population.resource == Resource::Fd {
+        // Sockets are descriptors too; the kernel counts them together.
+        allowed += budget.allowed(Resource::Socket);
+    }
+    let growth = classify(&population.series, allowed as i64, 1);
+    let status = match growth {
+        Growth::None => return,
+        Growth::Step => Status::Step,
+        Growth::Allowed => Status::Accepted,
+        Growth::Leak => Status::Leak,
+        Growth::Unconfirmed => {
+            let grown = deltas(&population.series).first().copied().unwrap_or(0);
+            if grown <= allowed as i64 { Status::Accepted } else { Status::Leak }
+        }
+    };
+    // Within its own default budget TIME_WAIT is not worth a word.
+    if population.resource == Resource::TimeWait && status == Status::Accepted {
+        return;
+    }
+    let rounds = population.series.len() - 1;
+    let mut groups: BTreeMap<String, Vec<&Thing>> = BTreeMap::new();
+    for thing in &population.things {
+        let key = thing.creation.as_ref().map_or_else(|| thing.what.clone(), Creation::key);
+        groups.entry(format!("{:?} {key}", thing.resource)).or_default().push(thing);
+    }
+    let mut told = 0;
+    for things in groups.into_values() {
+        let first = things[0];
+        let mut births = vec![0i64; rounds];
+        for thing in &things {
+            if let Some(count) = births.get_mut((thing.round as usize).saturating_sub(1)) {
+                *count += 1;
+            }
+        }
+        let once = !evidence.repeated && first.creation.as_ref().is_some_and(Creation::is_once);
+        // Under a leak, what was made in round 1 alone is a step beside it.
+        let early = evidence.repeated && births.iter().skip(1).all(|count| *count == 0);
+        let status = if status == Status::Leak && (once || early) { Status::Step } else { status };
+        if status == Status::Leak {
+            told += things.len();
+        }
+        let per_round = match births.get(1..) {
+            Some(later) if !later.is_empty() => median(later),
+            _ => median(&births),
+        };
+        // Of the last round's things the first one names the rest.
+        let newest = things.iter().rev().max_by_key(|thing| thing.round).unwrap_or(&first);
+        let mut atom =
+            Atom::new(status, newest.resource, newest.what.clone(), things.len() as i64, per_round)
+                .made(newest.creation.clone());
+        if population.resource == Resource::TimeWait {
+            atom.budget = Some(allowed);
+        }
+        atoms.push(atom);
+    }
+    let all_once = !evidence.repeated
+        && !population.things.is_empty()
+        && population
+            .things
+            .iter()
+            .all(|thing| thing.creation.as_ref().is_some_and(Creation::is_once));
+    if told == 0 && !all_once && (population.things.is_empty() || status == Status::Leak) {
+        // Counted, but nothing that can be pointed at.
+        let deltas = deltas(&population.series);
+        let per_round =
+            median(deltas.get(1..).filter(|later| !later.is_empty()).unwrap_or(&deltas));
+        let grown = population.series[rounds] - population.series[0];
+        let mut atom =
+            Atom::new(status, population.resource, population.what.clone(), grown, per_round);
+        if population.resource == Resource::TimeWait {
+            atom.budget = Some(allowed);
+        }
+        if population.resource == Resource::Task {
+            atom.creation = task_creation(evidence, rounds);
+        }
+        atoms.push(atom);
+    }
+}
+
+/// A task is a heap block of the runtime's: its stack is that of the spawn.
+fn task_creation(evidence: &Evidence, rounds: usize) -> Option<Creation> {
+    let groups = evidence.heap.as_ref()?.groups.as_ref()?;
+    let of_tasks = groups.iter().filter(|group| group.creation.is_task());
+    let leaking = of_tasks.filter(|group| grows(group, rounds));
+    leaking.max_by_key(|group| group.bytes.iter().sum::<i64>()).map(|group| group.creation.clone())
+}
+
+/// Whether blocks of a group were born in each of the last rounds, all but one: a container that
+/// grows now and then allocates in most of them.
+fn grows(group: &HeapGroup, rounds: usize) -> bool {
+    let last = rounds.saturating_sub(1).clamp(1, HEAP_ROUNDS);
+    let tail = &group.blocks[group.blocks.len().saturating_sub(last)..];
+    let born = tail.iter().filter(|count| **count > 0).count();
+    born == tail.len() && !tail.is_empty()
+}
+
+fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
+    let growth = heap_growth(heap, budget);
+    let rounds = heap.bytes.len().saturating_sub(1);
+    let status = match growth {
+        Growth::None => return,
+        Growth::Step => Status::Step,
+        Growth::Allowed => Status::Accepted,
+        Growth::Leak => Status::Leak,
+        Growth::Unconfirmed => {
+            let grown = deltas(&heap.bytes).first().copied().unwrap_or(0);
+            let allowed = budget.allowed(Resource::Heap) as i64;
+            match allowed {
+                0 => Status::Unconfirmed,
+                _ if grown <= allowed => Status::Accepted,
+                _ => Status::Leak,
+            }
+        }
+    };
+    let total = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
+    let all = deltas(&heap.bytes);
+    let per_round = median(all.get(1..).filter(|later| !later.is_empty()).unwrap_or(&all));
+    let blocks = heap.blocks.last().unwrap_or(&0) - heap.blocks.first().unwrap_or(&0);
+    let mut told = false;
+    for group in heap.groups.iter().flatten() {
+        let leaking = status == Status::Leak && grows(group, rounds);
+        if !leaking {
+            continue;
+        }
+        told = true;
+        let bytes: i64 = group.bytes.iter().sum();
+        let count: i64 = group.blocks.iter().sum();
+        let typical =
+            median(group.bytes.get(1..).filter(|later| !later.is_empty()).unwrap_or(&group.bytes));
+        atoms.push(
+            Atom::new(Status::Leak, Resource::Heap, blocks_text(count), bytes, typical)
+                .made(Some(group.creation.clone())),
+        );
+    }
+    if !told {
+        let mut atom = Atom::new(status, Resource::Heap, blocks_text(blocks), total, per_round);
+        atom.note = match (status, &heap.groups) {
+            (Status::Leak, Some(_)) => Some(
+                "the growth did not repeat when the test was run again with stacks, so its line is not known".to_owned(),
+            ),
+            (Status::Leak, None) => Some("no stacks could be taken, so its line is not known".to_owned()),
+            (Status::Unconfirmed, _) => Some(
+                "too few rounds to tell a leak from a cache that fills; declare `rounds` or `allow(heap = ...)` to decide".to_owned(),
+            ),
+            _ => None,
+        };
+        atoms.push(atom);
+    }
+}
+
+fn blocks_text(blocks: i64) -> String {
+    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
+}
+
+fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
+    let tolerated = evidence.remains.len() as u64 <= budget.allowed(Resource::Process);
+    for remain in &evidence.remains {
+        let status = if tolerated { Status::Accepted } else { Status::Leak };
+        let mut atom = Atom::new(status, Resource::Process, remain.what.clone(), 1, 1)
+            .made(remain.creation.clone());
+        atom.process = Some(remain.facts.clone());
+        atoms.push(atom);
+    }
+    for cleanup in &evidence.cleanups {
+        if cleanup.status != CleanupStatus::Ran {
+            let mut atom = Atom::new(Status::Leak, Resource::Cleanup, cleanup.name.clone(), 1, 1);
+            atom.note = cleanup.error.clone();
+            atoms.push(atom);
+        }
+    }
+    if let (Some(peak), Some(ceiling)) = (evidence.peak_bytes, budget.rss_max)
+        && peak > ceiling
+    {
+        let excess = (peak - ceiling) as i64;
+        let mut atom =
+            Atom::new(Status::Leak, Resource::Memory, "peak resident memory", excess, excess);
+        atom.budget = Some(ceiling);
+        atoms.push(atom);
+    }
+}
+
+/// Puts together what was made at one site in one subject: the largest sin leads, the rest are parts.
+fn group(atoms: Vec<Atom>) -> Vec<Finding> {
+    let mut groups: Vec<(String, Vec<Atom>)> = Vec::new();
+    for (index, atom) in atoms.into_iter().enumerate() {
+        // What has no site stands alone, and so does a process: it has facts of its own.
+        let key = match &atom.creation {
+            Some(creation) if atom.process.is_none() && !creation.key().is_empty() => {
+                format!("{:?} {:?} {}", atom.status, atom.subject, creation.key())
+            }
+            _ => format!("alone {index}"),
+        };
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, atoms)) => atoms.push(atom),
+            None => groups.push((key, vec![atom])),
+        }
+    }
+    groups.into_iter().map(|(_, atoms)| finding(atoms)).collect()
+}
+
+fn finding(mut atoms: Vec<Atom>) -> Finding {
+    atoms.sort_by_key(|atom| (atom.resource, std::cmp::Reverse(atom.growth)));
+    let parts = merge_parts(&atoms);
+    let several = parts.len() > 1;
+    let lead = &parts[0];
+    let first = atoms.remove(0);
+    let mut finding = Finding::leak(first.resource, first.what, lead.growth);
+    finding.status = first.status;
+    finding.per_round = lead.per_round.unwrap_or(first.per_round);
+    finding.budget = first.budget;
+    finding.process = first.process;
+    finding.note = first.note.or_else(|| atoms.iter().find_map(|atom| atom.note.clone()));
+    if let Some(subject) = first.subject {
+        finding.subject = subject;
+    }
+    if let Some(creation) = first.creation {
+        finding.site = creation.site;
+        finding.via = creation.via;
+        finding.stack = creation.stack;
+    }
+    if several {
+        finding.parts = parts;
+    }
+    finding
+}
+
+/// One part for each resource: several stacks under one line are one number.
+fn merge_parts(atoms: &[Atom]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for atom in atoms {
+        match parts.iter_mut().find(|part| part.resource == atom.resource) {
+            Some(part) => {
+                part.growth += atom.growth;
+                part.per_round = part.per_round.map(|value| value + atom.per_round);
+                if atom.resource == Resource::Heap {
+                    part.what = add_blocks(&part.what, &atom.what);
+                }
+            }
+            None => {
+                let mut part = Part::new(atom.resource, atom.what.clone(), atom.growth);
+                part.per_round = Some(atom.per_round);
+                parts.push(part);
+            }
+        }
+    }
+    parts
+}
+
+fn add_blocks(a: &str, b: &str) -> String {
+    let count =
+        |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
+    blocks_text(count(a) + count(b))
+}

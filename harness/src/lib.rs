@@ -1,0 +1,128 @@
+//! A test harness for Linux that audits what every test leaves behind, and names the line that made it.
+//!
+//! ```no_run
+//! use watertight::{Case, Suite};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Suite::new("corpus")
+//!         .case(Case::new("opens_and_closes", |_cx| {
+//!             let _file = std::fs::File::open("/dev/null")?;
+//!             Ok(())
+//!         }))
+//!         .main()
+//! }
+//! ```
+//!
+//! Every trial is a process of its own. The child runs the body; the supervisor decides:
+//!
+//! ```text
+//!  suite ─► trial ─► observe: spawn a child of this same binary ──► child: enter, round 1, boundary, round 2 ...
+//!             │         │    ◄── shared table, /proc ──                 agent: preloaded, counts and takes stacks
+//!             │         └─ descendants sampled, survivors found
+//!             ├─ suspected? observe again with a stack for every heap block, and name the sites
+//!             ├─ judge: evidence ─► findings and a verdict   (pure)
+//!             └─ record ─► ledger, terminal                  (crate `watertight-report`)
+//! ```
+//!
+//! Invariants:
+//! - This crate never formats for people: it fills a record and hands it to `watertight-report`.
+//! - [`judge`] is pure: no clock, no I/O.
+//! - A probe that could not look says so. Blind is never clean.
+//! - The measured process symbolises nothing, formats nothing, holds no thread and no descriptor of ours.
+
+#![cfg(target_os = "linux")]
+#![warn(missing_docs)]
+
+// What a user writes.
+mod case;
+mod context;
+mod failed;
+mod gauge;
+mod suite;
+
+// The trial, from outside and from inside.
+mod canary;
+mod cancel;
+mod child;
+mod descendant;
+mod namespace;
+mod observe;
+#[cfg(feature = "tokio")]
+mod runtime;
+mod settle;
+mod shared;
+mod subject;
+mod survivor;
+mod trial;
+
+// What is read, and what it means.
+mod explain;
+mod judge;
+mod probe;
+mod snapshot;
+mod symbol;
+
+// The shared table and what fills it.
+mod agent;
+mod region;
+mod run;
+mod table;
+
+pub use case::{Case, Net};
+pub use context::{Context, ProcessId};
+pub use failed::{Ending, Failed};
+pub use gauge::gauge;
+pub use suite::Suite;
+pub use watertight_macros::test;
+pub use watertight_report::model::Resource;
+
+/// The `main` of a test target whose cases are declared with [`macro@test`].
+///
+/// ```no_run
+/// #[watertight::test]
+/// fn opens_and_closes() {
+///     let _file = std::fs::File::open("/dev/null").unwrap();
+/// }
+///
+/// watertight::main!();
+/// ```
+#[macro_export]
+macro_rules! main {
+    () => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::registered(env!("CARGO_CRATE_NAME")).main()
+        }
+    };
+}
+
+/// A suite of every case declared with [`macro@test`] in this binary.
+pub fn registered(name: &str) -> Suite {
+    let cases = inventory::iter::<private::Registration>
+        .into_iter()
+        .map(|registration| (registration.case)());
+    Suite::new(name).cases(cases)
+}
+
+/// For the code that the macros write; nothing here is stable.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::failed::Ending;
+    pub use inventory;
+
+    /// A declared test.
+    #[derive(Debug)]
+    pub struct Registration {
+        /// Makes its case.
+        pub case: fn() -> crate::Case,
+    }
+
+    inventory::collect!(Registration);
+
+    /// A test's name as libtest gives it: its path without the crate.
+    pub fn name(module: &str, function: &str) -> String {
+        match module.split_once("::") {
+            Some((_, path)) => format!("{path}::{function}"),
+            None => function.to_owned(),
+        }
+    }
+}

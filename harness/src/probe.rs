@@ -1,0 +1,45 @@
+//! Probes: each reads one resource kind of a subject, from outside it.
+//!
+//! Reading is kept apart from parsing, so that every format is tested from a text. What cannot be
+//! looked at is [`Unavailable`], a value: neither an error nor a zero.
+
+pub(crate) mod fd;
+pub(crate) mod memory;
+pub(crate) mod process;
+pub(crate) mod socket;
+pub(crate) mod thread;
+pub(crate) mod time_wait;
+
+use std::fmt;
+use std::fs;
+use std::io;
+
+/// A probe could not look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unavailable {
+    /// Why, as a sentence fragment for a person.
+    pub(crate) reason: String,
+}
+
+impl Unavailable {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    fn path(path: &str, error: &io::Error) -> Self {
+        Self::new(format!("{path} cannot be read: {error}"))
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// The text of a file below /proc. Kernel text may hold any byte (a thread's name): it is read loosely.
+fn read(path: &str) -> Result<String, Unavailable> {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .map_err(|error| Unavailable::path(path, &error))
+}

@@ -1,0 +1,155 @@
+//! Processes: children, zombies, and who a process is.
+//!
+//! Children: `/proc/PID/task/TID/children` of every thread (proc(5), needs CONFIG_PROC_CHILDREN; 10 us a
+//! thread); without it every process's parent is looked at. Who: `stat`, `cmdline`, `cwd`, `environ`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Unavailable, read, thread};
+
+/// A process as `/proc/PID/stat` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: u32,
+    /// The command's name, at most 15 bytes.
+    pub(crate) name: String,
+    /// `R`, `S`, `D`, `Z` ...
+    pub(crate) state: char,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    /// Start in clock ticks since boot: with the id it names a process for good.
+    pub(crate) started: u64,
+}
+
+impl Stat {
+    pub(crate) fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// Reads one process.
+pub(crate) fn stat(pid: u32) -> Result<Stat, Unavailable> {
+    let path = format!("/proc/{pid}/stat");
+    parse_stat(&read(&path)?)
+        .ok_or_else(|| Unavailable::new(format!("{path} is not as proc(5) says")))
+}
+
+/// `PID (name) S PPID PGRP ...`: the name may hold spaces and parentheses, so the last one counts.
+fn parse_stat(text: &str) -> Option<Stat> {
+    const STARTED: usize = 19;
+    let (pid, rest) = text.split_once(" (")?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Stat {
+        pid: pid.trim().parse().ok()?,
+        name: name.to_owned(),
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        started: fields.get(STARTED)?.parse().ok()?,
+    })
+}
+
+/// Whether the process runs: neither gone nor a zombie.
+pub(crate) fn is_running(pid: u32) -> bool {
+    stat(pid).is_ok_and(|stat| !stat.is_zombie())
+}
+
+/// The children of a process, zombies included.
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>, Unavailable> {
+    let mut children = Vec::new();
+    for thread in thread::list(pid)? {
+        match read(&format!("/proc/{pid}/task/{}/children", thread.tid)) {
+            Ok(text) => children
+                .extend(text.split_ascii_whitespace().filter_map(|id| id.parse::<u32>().ok())),
+            // The thread has ended since, or the kernel was built without the file.
+            Err(_)
+                if fs::exists("/proc/self/task").is_ok_and(|there| there)
+                    && !has_children_files() =>
+            {
+                return Ok(all()
+                    .into_iter()
+                    .filter(|stat| stat.parent == pid)
+                    .map(|stat| stat.pid)
+                    .collect());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(children)
+}
+
+fn has_children_files() -> bool {
+    fs::exists(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or(false)
+}
+
+/// Every process we may see.
+pub(crate) fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| stat(entry.ok()?.file_name().to_str()?.parse().ok()?).ok()).collect()
+}
+
+/// The command line as a person types it: the program by its file name, then the arguments.
+pub(crate) fn command_line(pid: u32) -> String {
+    let text = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = text.split('\0').filter(|word| !word.is_empty());
+    let Some(program) = words.next() else {
+        return stat(pid).map_or_else(|_| format!("process {pid}"), |stat| stat.name);
+    };
+    let program = program.rsplit('/').next().unwrap_or(program);
+    std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Working directory.
+pub(crate) fn cwd(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The executable's path; ` (deleted)` is part of it where the file is gone.
+pub(crate) fn executable(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The environment the process was started with, as `NAME=value`.
+pub(crate) fn environment(pid: u32) -> Vec<String> {
+    let text = read(&format!("/proc/{pid}/environ")).unwrap_or_default();
+    text.split('\0').map(str::to_owned).collect()
+}
+
+/// What names a process's network namespace: the inode behind its link.
+pub(crate) fn network(pid: u32) -> Option<String> {
+    Some(fs::read_link(format!("/proc/{pid}/ns/net")).ok()?.to_string_lossy().into_owned())
+}
+
+/// Age in milliseconds.
+pub(crate) fn age_ms(stat: &Stat) -> Option<u64> {
+    let uptime: f64 = read("/proc/uptime").ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+    // SAFETY: sysconf has no preconditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let ticks = u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
+    Some(((uptime * 1000.0) as u64).saturating_sub(stat.started * 1000 / ticks))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_parentheses_and_spaces() {
+        let text = "42 (a) (b c) Z 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9001 0";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!((stat.pid, stat.name.as_str(), stat.state), (42, "a) (b c", 'Z'));
+        assert_eq!((stat.parent, stat.group, stat.started), (7, 42, 9001));
+        assert_eq!(parse_stat("42 (cut"), None);
+    }
+
+    #[test]
+    fn reads_itself() {
+        let own = stat(std::process::id()).unwrap();
+        assert!(!own.is_zombie());
+        assert!(age_ms(&own).is_some());
+        assert!(!command_line(own.pid).is_empty());
+    }
+}

@@ -1,0 +1,213 @@
+//! Sockets by protocol, state and peer, from `/proc/PID/net/{tcp,tcp6,udp,udp6,unix}` (proc(5)).
+//!
+//! The tables are those of the process's network namespace; a socket is found by its inode. Cost grows
+//! with the namespace's sockets (1 us a line), so they are read only where a process holds sockets.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::read;
+
+/// What the kernel's tables say of one socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Socket {
+    /// `tcp`, `udp`, `unix`.
+    pub(crate) protocol: &'static str,
+    pub(crate) state: &'static str,
+    /// Address and peer, or path, as a person reads them.
+    pub(crate) name: String,
+}
+
+/// All sockets of a process's network namespace, by inode.
+pub(crate) fn table(pid: u32) -> HashMap<u64, Socket> {
+    let mut sockets = HashMap::new();
+    for (file, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
+        if let Ok(text) = read(&format!("/proc/{pid}/net/{file}")) {
+            sockets.extend(inet_lines(&text).filter_map(|line| {
+                let state =
+                    if protocol == "tcp" { tcp_state(line.state) } else { udp_state(line.state) };
+                let name = match (line.state, line.remote.port()) {
+                    (LISTEN, _) => format!("{protocol} listener {}", line.local),
+                    (_, 0) => format!("{protocol} {}", line.local),
+                    _ => format!("{protocol} {} -> {} ({state})", line.local, line.remote),
+                };
+                (line.inode != 0).then_some((line.inode, Socket { protocol, state, name }))
+            }));
+        }
+    }
+    if let Ok(text) = read(&format!("/proc/{pid}/net/unix")) {
+        sockets.extend(text.lines().skip(1).filter_map(unix_line));
+    }
+    sockets
+}
+
+/// Port pairs in TIME_WAIT in a process's network namespace, as (local, remote).
+pub(crate) fn time_wait_pairs(pid: u32) -> Vec<(SocketAddr, SocketAddr)> {
+    let mut pairs = Vec::new();
+    for file in ["tcp", "tcp6"] {
+        if let Ok(text) = read(&format!("/proc/{pid}/net/{file}")) {
+            pairs.extend(
+                inet_lines(&text)
+                    .filter(|line| line.state == TIME_WAIT)
+                    .map(|line| (line.local, line.remote)),
+            );
+        }
+    }
+    pairs
+}
+
+/// Connections that failed while they were being made, in the process's namespace since it exists
+/// (`AttemptFails` of `/proc/PID/net/snmp`; RFC 4022, tcpAttemptFails).
+pub(crate) fn refused_connects(pid: u32) -> u64 {
+    read(&format!("/proc/{pid}/net/snmp")).ok().and_then(|text| attempt_fails(&text)).unwrap_or(0)
+}
+
+fn attempt_fails(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let at = lines.next()?.split_ascii_whitespace().position(|name| name == "AttemptFails")?;
+    lines.next()?.split_ascii_whitespace().nth(at)?.parse().ok()
+}
+
+const TIME_WAIT: u8 = 6;
+const LISTEN: u8 = 10;
+
+/// One line of an internet table.
+struct InetLine {
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: u8,
+    inode: u64,
+}
+
+fn inet_lines(text: &str) -> impl Iterator<Item = InetLine> + '_ {
+    text.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let local = address(fields.next()?)?;
+        let remote = address(fields.next()?)?;
+        let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+        // Queue sizes, timer, retransmits, uid and timeout lie between.
+        let inode = fields.nth(5)?.parse().ok()?;
+        Some(InetLine { local, remote, state, inode })
+    })
+}
+
+/// `0100007F:1F90`: the address in words of host order, the port in network order.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        let word = u32::from_str_radix(host.get(at * 8..at * 8 + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    let ip = match host.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0u8; 16];
+            for index in 0..4 {
+                bytes[index * 4..index * 4 + 4].copy_from_slice(&word(index)?);
+            }
+            let ip = Ipv6Addr::from(bytes);
+            ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// `include/net/tcp_states.h`.
+fn tcp_state(state: u8) -> &'static str {
+    match state {
+        1 => "established",
+        2 => "syn_sent",
+        3 => "syn_recv",
+        4 => "fin_wait1",
+        5 => "fin_wait2",
+        TIME_WAIT => "time_wait",
+        7 => "close",
+        8 => "close_wait",
+        9 => "last_ack",
+        LISTEN => "listen",
+        11 => "closing",
+        12 => "new_syn_recv",
+        _ => "unknown",
+    }
+}
+
+fn udp_state(state: u8) -> &'static str {
+    match state {
+        1 => "established",
+        7 => "bound",
+        _ => "unknown",
+    }
+}
+
+/// `ffff: 00000002 00000000 00010000 0001 01 12345 /path`: after the number come reference count,
+/// protocol, flags, type, state, inode and perhaps a path; an abstract name starts with `@`.
+fn unix_line(line: &str) -> Option<(u64, Socket)> {
+    const LISTENING: u32 = 0x1_0000;
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let flags = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let _kind = fields.next()?;
+    let state = match (flags & LISTENING != 0, fields.next()?) {
+        (true, _) => "listen",
+        (_, "01") => "unconnected",
+        (_, "02") => "connecting",
+        (_, "03") => "connected",
+        (_, "04") => "disconnecting",
+        _ => "unknown",
+    };
+    let inode = fields.next()?.parse().ok()?;
+    let path = fields.collect::<Vec<_>>().join(" ");
+    let name = match (path.is_empty(), state) {
+        (true, _) => format!("unix socket ({state})"),
+        (false, "listen") => format!("unix listener {path}"),
+        (false, _) => format!("unix {path} ({state})"),
+    };
+    Some((inode, Socket { protocol: "unix", state, name }))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0000000000000000 100 0 0 10 0\n\
+   1: 0100007F:1F90 0100007F:D431 06 00000000:00000000 03:000016F9 00000000     0        0 0 3 0000000000000000\n\
+   2: 0100007F:D432 0100007F:1F90 08 00000000:00000000 00:00000000 00000000     0        0 4243 1 0000000000000000\n";
+
+    #[test]
+    fn reads_states_addresses_and_inodes() {
+        let lines: Vec<InetLine> = inet_lines(TCP).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0].local.to_string(), "127.0.0.1:8080");
+        assert_eq!((lines[0].inode, tcp_state(lines[0].state)), (4242, "listen"));
+        assert_eq!(tcp_state(lines[1].state), "time_wait");
+        assert_eq!(lines[1].remote.port(), 0xd431);
+        assert_eq!(tcp_state(lines[2].state), "close_wait");
+    }
+
+    #[test]
+    fn reads_version_six_and_its_mapped_addresses() {
+        assert_eq!(
+            address("00000000000000000000000001000000:0050").unwrap().to_string(),
+            "[::1]:80"
+        );
+        assert_eq!(
+            address("0000000000000000FFFF00000100007F:0050").unwrap().to_string(),
+            "127.0.0.1:80"
+        );
+        assert_eq!(address("nonsense"), None);
+    }
+
+    #[test]
+    fn reads_unix_lines() {
+        let listener =
+            unix_line("ffff8: 00000002 00000000 00010000 0001 01 777 /run/a b.sock").unwrap();
+        assert_eq!(listener.0, 777);
+        assert_eq!(listener.1.name, "unix listener /run/a b.sock");
+        let nameless = unix_line("ffff8: 00000003 00000000 00000000 0001 03 778").unwrap();
+        assert_eq!(nameless.1.name, "unix socket (connected)");
+        assert_eq!(unix_line("Num RefCount"), None);
+    }
+}

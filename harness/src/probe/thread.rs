@@ -1,0 +1,39 @@
+//! Threads: how many, and which.
+//!
+//! Count: the link count of `/proc/PID/task` less two (2 us). Identity: the entries, with the name
+//! from `comm`. A thread that is about to end is there until the kernel has reaped it; settling
+//! takes care of that.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::{Unavailable, read};
+
+/// One thread of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Thread {
+    pub(crate) tid: u32,
+    pub(crate) name: String,
+}
+
+/// How many threads the process has.
+pub(crate) fn count(pid: u32) -> Result<u64, Unavailable> {
+    let path = format!("/proc/{pid}/task");
+    let data = fs::metadata(&path).map_err(|error| Unavailable::path(&path, &error))?;
+    Ok(data.nlink().saturating_sub(2))
+}
+
+/// Every thread.
+pub(crate) fn list(pid: u32) -> Result<Vec<Thread>, Unavailable> {
+    let path = format!("/proc/{pid}/task");
+    let entries = fs::read_dir(&path).map_err(|error| Unavailable::path(&path, &error))?;
+    let mut threads: Vec<Thread> = entries
+        .filter_map(|entry| {
+            let tid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let name = read(&format!("{path}/{tid}/comm")).ok()?;
+            Some(Thread { tid, name: name.trim_end().to_owned() })
+        })
+        .collect();
+    threads.sort_by_key(|thread| thread.tid);
+    Ok(threads)
+}

@@ -1,0 +1,295 @@
+//! The supervisor's view of the shared table: every `unsafe` of the harness's table access is here.
+//!
+//! Everything in the files is atomic and any bit pattern is a valid value, so a mapping may be read
+//! while another process writes it. What is read may be stale or half a note; users of this module
+//! check it against the kernel.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::time::Duration;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::observe::LiveBlock;
+use crate::symbol::LoadedModule;
+use crate::table::{self, CONTROL_FILE, Control, MAGIC, REGION_ENDING, Region, Text};
+
+/// The control file of a trial, mapped for reading and writing.
+pub(crate) struct ControlMap {
+    map: MmapRaw,
+}
+
+impl ControlMap {
+    /// Makes the control file of a new trial in `directory`.
+    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(directory.join(CONTROL_FILE))?;
+        file.set_len(size_of::<Control>() as u64)?;
+        let control = Self::map(&file)?;
+        control.supervisor.store(std::process::id(), Relaxed);
+        control.tasks.store(-1, Relaxed);
+        control.magic.store(MAGIC, Release);
+        Ok(control)
+    }
+
+    /// Maps the control file that the supervisor has made.
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(directory.join(CONTROL_FILE))?;
+        if file.metadata()?.len() < size_of::<Control>() as u64 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the control file is too short",
+            ));
+        }
+        Self::map(&file)
+    }
+
+    fn map(file: &File) -> io::Result<Self> {
+        Ok(Self { map: MmapOptions::new().len(size_of::<Control>()).map_raw(file)? })
+    }
+}
+
+impl std::ops::Deref for ControlMap {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        // SAFETY: the mapping has the size of a Control and starts on a page; all its fields are
+        // atomics, valid in every bit pattern.
+        unsafe { &*self.map.as_ptr().cast() }
+    }
+}
+
+/// The control file as the agent of this very process has mapped it; none without an agent.
+pub(crate) fn own_control() -> Option<&'static Control> {
+    // SAFETY: dlsym takes any name that ends with NUL.
+    let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"watertight_agent_control".as_ptr()) };
+    if symbol.is_null() {
+        return None;
+    }
+    // SAFETY: the symbol is our agent's, with this signature; its mapping lives as long as the process.
+    unsafe {
+        let control: extern "C" fn() -> *const Control = std::mem::transmute(symbol);
+        control().as_ref()
+    }
+}
+
+/// What the agent of one process image has written.
+pub(crate) struct RegionMap {
+    map: MmapRaw,
+    file: File,
+    /// File name, unique in the trial.
+    pub(crate) name: String,
+}
+
+impl RegionMap {
+    /// Maps a region file; none while its agent has not finished making it, or for a file that is not one.
+    pub(crate) fn open(path: &Path) -> Option<Self> {
+        let file = File::options().read(true).write(true).open(path).ok()?;
+        if file.metadata().ok()?.len() < size_of::<Region>() as u64 {
+            return None;
+        }
+        let map = MmapOptions::new().len(size_of::<Region>()).map_raw(&file).ok()?;
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let region = Self { map, file, name };
+        (region.magic.load(Acquire) == MAGIC).then_some(region)
+    }
+
+    /// Paths of all region files of a trial.
+    pub(crate) fn paths(directory: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.to_string_lossy().ends_with(REGION_ENDING))
+            .collect();
+        paths.sort();
+        paths
+    }
+
+    /// Process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.pid.load(Relaxed)
+    }
+
+    /// Live heap blocks and bytes, over all threads, dead ones included. Relative: a process that
+    /// frees what it inherited over a fork goes below zero.
+    pub(crate) fn heap(&self) -> Heap {
+        let mut heap = Heap::default();
+        for shard in &self.shards {
+            let allocs = shard.allocs.load(Relaxed);
+            heap.calls += allocs;
+            heap.blocks += allocs.wrapping_sub(shard.frees.load(Relaxed)) as i64;
+            heap.bytes +=
+                shard.alloc_bytes.load(Relaxed).wrapping_sub(shard.free_bytes.load(Relaxed)) as i64;
+        }
+        heap
+    }
+
+    /// The return addresses of a stack, innermost first.
+    pub(crate) fn stack(&self, id: u32) -> Vec<u64> {
+        let Some(stack) = self.stacks.get(id as usize).filter(|_| id != 0) else {
+            return Vec::new();
+        };
+        let len = (stack.len.load(Acquire) as usize).min(table::FRAMES);
+        stack.frames[..len].iter().map(|frame| frame.load(Relaxed) as u64).collect()
+    }
+
+    /// Creation stack of a live thread.
+    pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {
+        let slot = self
+            .threads
+            .iter()
+            .find(|slot| slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == tid)?;
+        Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
+    }
+
+    /// Creation stack of a process that this one has started.
+    pub(crate) fn spawn_stack(&self, pid: u32) -> Option<u32> {
+        let count = (self.spawn_next.load(Acquire) as usize).min(table::SPAWN_SLOTS);
+        let slot = self.spawns[..count].iter().rfind(|slot| slot.pid.load(Acquire) == pid)?;
+        Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
+    }
+
+    /// The modules that stacks have passed through. The main program has no name of its own there.
+    pub(crate) fn modules(&self, program: &Path) -> Vec<LoadedModule> {
+        let count = (self.module_next.load(Acquire) as usize).min(table::MODULES);
+        self.modules[..count]
+            .iter()
+            .filter(|module| module.start.load(Acquire) != 0)
+            .map(|module| {
+                let path = read_text(&module.path);
+                LoadedModule {
+                    path: if path.is_empty() { program.to_owned() } else { path.into() },
+                    start: module.start.load(Relaxed) as u64,
+                    end: module.end.load(Relaxed) as u64,
+                    bias: module.bias.load(Relaxed) as u64,
+                    seen: None,
+                }
+            })
+            .collect()
+    }
+
+    /// Heap blocks that live now, in explain runs. The file is sparse and reading a hole would fill
+    /// it, so only what holds data is looked at (lseek(2), SEEK_DATA).
+    pub(crate) fn live_blocks(&self) -> Vec<LiveBlock> {
+        let from = std::mem::offset_of!(Region, blocks);
+        let bucket = size_of::<[table::Block; table::BUCKET_BLOCKS]>();
+        let mut live = Vec::new();
+        // Two ranges may meet in one bucket.
+        let mut done = 0;
+        for (start, end) in data_ranges(&self.file, from as u64, size_of::<Region>() as u64) {
+            let first = ((start as usize).saturating_sub(from) / bucket).max(done);
+            let last = (end as usize - from).div_ceil(bucket).clamp(first, table::BUCKETS);
+            done = last;
+            for block in self.blocks[first..last].iter().flatten() {
+                if block.address.load(Acquire) > 1 {
+                    live.push(LiveBlock {
+                        stack: block.stack.load(Relaxed),
+                        round: block.round.load(Relaxed).into(),
+                        bytes: block.bytes.load(Relaxed) as u64,
+                    });
+                }
+            }
+        }
+        live
+    }
+
+    /// Lets a process go that is held at its exit.
+    pub(crate) fn release(&self) {
+        self.release.store(1, Release);
+        futex_wake(&self.release);
+    }
+}
+
+impl std::ops::Deref for RegionMap {
+    type Target = Region;
+
+    fn deref(&self) -> &Region {
+        // SAFETY: as for `ControlMap`.
+        unsafe { &*self.map.as_ptr().cast() }
+    }
+}
+
+/// Live heap of one process, relative to where its counting began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Heap {
+    /// Blocks ever handed out: zero where the program's own allocator bypasses the agent.
+    pub(crate) calls: u64,
+    pub(crate) blocks: i64,
+    pub(crate) bytes: i64,
+}
+
+/// The parts of a sparse file between two offsets that hold data; all of it where the file system
+/// cannot tell.
+fn data_ranges(file: &File, from: u64, to: u64) -> Vec<(u64, u64)> {
+    use nix::unistd::{Whence, lseek};
+    let mut ranges = Vec::new();
+    let mut at = from;
+    while at < to {
+        let start = match lseek(file, at as i64, Whence::SeekData) {
+            Ok(start) => (start as u64).min(to),
+            Err(nix::errno::Errno::ENXIO) => break,
+            Err(_) => return vec![(from, to)],
+        };
+        let end =
+            lseek(file, start as i64, Whence::SeekHole).map_or(to, |end| (end as u64).min(to));
+        if start < end {
+            ranges.push((start, end));
+        }
+        at = end.max(start + 1);
+    }
+    ranges
+}
+
+/// Writes a text, cut to what fits at a character boundary.
+pub(crate) fn write_text<const N: usize>(to: &Text<N>, text: &str) {
+    let mut len = text.len().min(N);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    for (slot, byte) in to.bytes.iter().zip(text[..len].bytes()) {
+        slot.store(byte, Relaxed);
+    }
+    to.len.store(len as u32, Release);
+}
+
+/// Reads a text.
+pub(crate) fn read_text<const N: usize>(from: &Text<N>) -> String {
+    let len = (from.len.load(Acquire) as usize).min(N);
+    let bytes: Vec<u8> = from.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Tells the supervisor that there is news.
+pub(crate) fn tell(control: &Control) {
+    control.news.fetch_add(1, AcqRel);
+    futex_wake(&control.news);
+}
+
+/// Waits while `word` holds `value`, at most `timeout` (futex(2), shared between processes).
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32, timeout: Duration) {
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    // SAFETY: word and timeout live across the call; every result (woken, changed, timed out,
+    // interrupted) means the same to callers, who look again.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const timeout);
+    }
+}
+
+/// Wakes everyone who waits on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the word lives across the call.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX);
+    }
+}

@@ -1,0 +1,280 @@
+//! A run: one `cargo test` or `cargo nextest run`, over all its processes. Who we are, where we write.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use watertight_report::ledger::{self, Ledger, LedgerError};
+use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
+
+use crate::agent::Agent;
+use crate::probe::process;
+use crate::subject::next_trial;
+use crate::symbol::Symbolizer;
+
+/// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
+/// tens of megabytes, and a full tmpfs would kill the measured program with SIGBUS.
+const SHM_FREE_MIN: u64 = 256 << 20;
+
+/// The supervisor's own state for the length of its process.
+pub(crate) struct Run {
+    pub(crate) id: String,
+    pub(crate) suite: String,
+    pub(crate) ledger: Ledger,
+    pub(crate) profile: Profile,
+    /// The agent, or why there is none.
+    pub(crate) agent: Result<Agent, String>,
+    /// Where this supervisor's trials have their directories.
+    base: PathBuf,
+    pub(crate) symbols: Mutex<Symbolizer>,
+    /// Trials hold it shared; what must be alone holds it exclusively (explain runs, repeats of
+    /// unsettled trials).
+    pub(crate) alone: RwLock<()>,
+    /// Probes that did not see their canary.
+    pub(crate) blind: Mutex<Vec<Unmeasured>>,
+    /// Process ids of the main processes that are running now.
+    pub(crate) running: Mutex<Vec<u32>>,
+    /// Set by Ctrl-C or SIGTERM.
+    pub(crate) cancelled: AtomicBool,
+    /// Print output as it comes.
+    pub(crate) stream: bool,
+}
+
+/// How strict a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Default,
+    /// `unmeasured` and `unsettled` fail as well.
+    Ci,
+}
+
+impl Profile {
+    fn from_environment() -> Self {
+        match std::env::var("WATERTIGHT_PROFILE").as_deref() {
+            Ok("ci") => Self::Ci,
+            Ok("default" | "") | Err(_) => Self::Default,
+            Ok(other) => {
+                eprintln!(
+                    "watertight: WATERTIGHT_PROFILE={other} is unknown, using `default`; the profiles are default and ci"
+                );
+                Self::Default
+            }
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Ci => "ci",
+        }
+    }
+}
+
+impl Run {
+    /// Opens this process's part of the run.
+    ///
+    /// # Errors
+    /// A message that says what could not be written and what to set.
+    pub(crate) fn open(suite: &str, stream: bool) -> Result<Self, String> {
+        let id = run_id();
+        let ledger = open_ledger(&id).map_err(|error| {
+            format!(
+                "the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
+            )
+        })?;
+        let base = base_directory()
+            .map_err(|error| format!("no private directory for the trials: {error}; set TMPDIR to one that can be written"))?;
+        let agent = match std::env::var("WATERTIGHT_BLIND") {
+            // The tests of the harness prove with it that a missing agent is never green.
+            Ok(blind) if blind.split(',').any(|name| name == "agent") => {
+                Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
+            }
+            _ => Agent::install(&base),
+        };
+        Ok(Self {
+            id,
+            suite: suite.to_owned(),
+            ledger,
+            profile: Profile::from_environment(),
+            agent,
+            base,
+            symbols: Mutex::new(Symbolizer::new()),
+            alone: RwLock::new(()),
+            blind: Mutex::new(Vec::new()),
+            running: Mutex::new(Vec::new()),
+            cancelled: AtomicBool::new(false),
+            stream,
+        })
+    }
+
+    /// A fresh directory for one trial. Its name tells later runs whose it was.
+    pub(crate) fn trial_directory(&self) -> io::Result<PathBuf> {
+        let pid = std::process::id();
+        let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
+        let directory = self.base.join(format!("trial-{pid}-{started}-{}", next_trial()));
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(directory)
+    }
+
+    /// Removes what dead earlier runs have left: their trials' directories, and processes of those
+    /// trials that still run. Says what it did.
+    pub(crate) fn sweep(&self) -> Vec<String> {
+        let mut swept = Vec::new();
+        let Ok(entries) = fs::read_dir(&self.base) else { return swept };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some((supervisor, started)) = trial_owner(&name) else { continue };
+            if process::stat(supervisor).is_ok_and(|stat| stat.started == started) {
+                continue;
+            }
+            swept.extend(crate::survivor::kill_of_dead_trial(&entry.path()));
+            if fs::remove_dir_all(entry.path()).is_ok() {
+                swept.push(format!("the notes of a trial of process {supervisor}, which has gone"));
+            }
+        }
+        swept
+    }
+
+    /// The run's first line.
+    pub(crate) fn record(&self) -> RunRecord {
+        let mut record = RunRecord::default();
+        record.schema = SCHEMA;
+        record.run = self.id.clone();
+        record.started_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
+        record.profile = self.profile.name().to_owned();
+        record.host = host();
+        record
+    }
+
+    /// What no trial of this run can measure.
+    pub(crate) fn blind_probes(&self) -> Vec<Unmeasured> {
+        let mut blind = self.blind.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Err(reason) = &self.agent
+            && !blind.iter().any(|unmeasured| unmeasured.probe == Resource::Heap)
+        {
+            blind.push(Unmeasured::new(Resource::Heap, reason.clone()));
+        }
+        blind
+    }
+}
+
+/// `trial-<pid>-<start>-<n>`
+fn trial_owner(name: &str) -> Option<(u32, u64)> {
+    let mut parts = name.strip_prefix("trial-")?.split('-');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The run that this process belongs to: nextest's, a given one, cargo's, or this process alone.
+fn run_id() -> String {
+    for name in ["WATERTIGHT_RUN", "NEXTEST_RUN_ID"] {
+        if let Ok(id) = std::env::var(name)
+            && !id.is_empty()
+        {
+            return id;
+        }
+    }
+    let parent = std::os::unix::process::parent_id();
+    let of_cargo = process::stat(parent).is_ok_and(|stat| stat.name.starts_with("cargo"));
+    let owner = if of_cargo { parent } else { std::process::id() };
+    // The start time in ticks since boot is too short to tell apart runs of two boots; the boot does.
+    let started = process::stat(owner).map(|stat| stat.started).unwrap_or(0);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot = boot.get(..4).unwrap_or("none");
+    format!("{boot}-{owner}-{started}")
+}
+
+fn open_ledger(id: &str) -> Result<Ledger, LedgerError> {
+    if let Some(path) = std::env::var_os("WATERTIGHT_LEDGER").filter(|path| !path.is_empty()) {
+        return Ledger::open(PathBuf::from(path));
+    }
+    let path = ledger::path_in(target_directory(), id);
+    let ledger = Ledger::open(&path)?;
+    ledger::point_latest(&path)?;
+    if let Some(folder) = path.parent() {
+        // Old ledgers that cannot be removed are no reason not to test.
+        let _ = ledger::keep_last(folder, ledger::KEPT, &path);
+    }
+    Ok(ledger)
+}
+
+/// cargo's target directory: the binary lies in `<target>/<profile>/deps`.
+fn target_directory() -> PathBuf {
+    if let Some(path) = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let binary = std::env::current_exe().unwrap_or_default();
+    let marked = binary.ancestors().skip(1).find(|path| path.join("CACHEDIR.TAG").exists());
+    marked.map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
+}
+
+/// A directory that only we can enter, in memory where there is room.
+fn base_directory() -> io::Result<PathBuf> {
+    // SAFETY: geteuid has no failure.
+    let uid = unsafe { libc::geteuid() };
+    let shm = Path::new("/dev/shm");
+    let roomy = nix::sys::statvfs::statvfs(shm)
+        .is_ok_and(|stat| stat.blocks_available() * stat.fragment_size() >= SHM_FREE_MIN);
+    let mut parents = vec![std::env::temp_dir()];
+    if roomy {
+        parents.insert(0, shm.to_owned());
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "there is no temporary directory");
+    for parent in parents {
+        let base = parent.join(format!("watertight-{uid}"));
+        match private(&base, uid) {
+            Ok(()) => return Ok(base),
+            Err(error) => {
+                last = io::Error::new(error.kind(), format!("{}: {error}", base.display()))
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Makes the directory, or checks that it is ours alone: in a directory that everyone may write,
+/// somebody else may have made it first.
+fn private(path: &Path, uid: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let data = fs::symlink_metadata(path)?;
+            if data.is_dir() && data.uid() == uid && data.mode() & 0o077 == 0 {
+                return Ok(());
+            }
+            Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it belongs to somebody else or is open to others; remove it",
+            ))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Host facts for the record.
+fn host() -> Host {
+    let mut host = Host::default();
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    host.kernel = sysinfo::System::kernel_version().unwrap_or_default();
+    host.os = sysinfo::System::long_os_version().unwrap_or_default();
+    host.arch = sysinfo::System::cpu_arch();
+    host.cpus = std::thread::available_parallelism().map_or(0, |cpus| cpus.get() as u64);
+    host.memory_bytes = system.total_memory();
+    host.fd_limit = descriptor_limit();
+    host.cgroup_memory_bytes = fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    host
+}
+
+/// The soft limit on descriptors.
+pub(crate) fn descriptor_limit() -> u64 {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .map_or(0, |(soft, _)| soft)
+}

@@ -1,0 +1,363 @@
+//! A suite: cases, fixtures, and the `main` that runs them.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Trial};
+use watertight_report::model::{Outcome, Record, Trial as TrialRecord, Verdict};
+use watertight_report::render::Summary;
+use watertight_report::render::terminal::{self, Style};
+
+use crate::case::{Case, Net};
+use crate::child;
+use crate::context::Context;
+use crate::failed::Failed;
+use crate::run::{Profile, Run};
+use crate::trial::try_case;
+use crate::{canary, cancel, shared, survivor};
+
+type Fixture = Box<dyn FnOnce() -> Result<(), Failed>>;
+
+/// The cases of one test binary and what surrounds them.
+///
+/// ```no_run
+/// use watertight::{Case, Suite};
+/// fn main() -> std::process::ExitCode {
+///     Suite::new("corpus")
+///         .case(Case::new("opens_and_closes", |_cx| {
+///             std::fs::File::open("/dev/null")?;
+///             Ok(())
+///         }))
+///         .main()
+/// }
+/// ```
+#[must_use = "a suite runs only in `main`"]
+pub struct Suite {
+    pub(crate) name: String,
+    pub(crate) cases: Vec<Case>,
+    net: Option<Net>,
+    shared_passes: Option<u32>,
+    setups: Vec<(String, Fixture)>,
+    teardowns: Vec<(String, Fixture)>,
+}
+
+/// How trials are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A process for each.
+    Trial,
+    /// One process for all, in several passes.
+    Shared { passes: u32 },
+    /// In this process, unmeasured.
+    Off,
+}
+
+impl Suite {
+    /// A suite without cases. Its name stands in the ledger; give it the test target's name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            cases: Vec::new(),
+            net: None,
+            shared_passes: None,
+            setups: Vec::new(),
+            teardowns: Vec::new(),
+        }
+    }
+
+    /// Adds a case.
+    pub fn case(mut self, case: Case) -> Self {
+        self.cases.push(case);
+        self
+    }
+
+    /// Adds cases.
+    pub fn cases(mut self, cases: impl IntoIterator<Item = Case>) -> Self {
+        self.cases.extend(cases);
+        self
+    }
+
+    /// Where the sockets of cases live that do not say it themselves.
+    pub fn net(mut self, net: Net) -> Self {
+        self.net = Some(net);
+        self
+    }
+
+    /// Runs all cases serially in one process, the whole list this many times: what a registry gathers
+    /// over a suite shows only here. `WATERTIGHT_MODE=shared` asks for the same with 4 passes.
+    pub fn shared(mut self, passes: u32) -> Self {
+        self.shared_passes = Some(passes.max(shared::PASSES_MIN));
+        self
+    }
+
+    /// Runs before the first trial, in the supervisor. Where it fails no trial runs.
+    pub fn setup(
+        mut self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> Result<(), Failed> + 'static,
+    ) -> Self {
+        self.setups.push((name.into(), Box::new(run)));
+        self
+    }
+
+    /// Runs after the last trial, in the supervisor, last declared first; also after failures.
+    pub fn teardown(
+        mut self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> Result<(), Failed> + 'static,
+    ) -> Self {
+        self.teardowns.push((name.into(), Box::new(run)));
+        self
+    }
+
+    /// Runs the suite as the command line says: libtest's options, and nextest's protocol.
+    pub fn main(mut self) -> ExitCode {
+        if let Some(control) = child::enter() {
+            return self.run_child(control);
+        }
+        let arguments = Arguments::from_args();
+        self.cases.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(net) = self.net {
+            for case in &mut self.cases {
+                case.net.get_or_insert(net);
+            }
+        }
+        if let Some(twice) = self.cases.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            eprintln!("watertight: two cases are named `{}`; rename one", twice[0].name);
+            return ExitCode::FAILURE;
+        }
+        match self.mode() {
+            Ok(_) if arguments.list => self.list(&arguments),
+            Ok(Mode::Off) => self.run_off(&arguments),
+            Ok(Mode::Trial) => self.run_measured(&arguments, None),
+            Ok(Mode::Shared { passes }) => self.run_measured(&arguments, Some(passes)),
+            Err(message) => {
+                eprintln!("watertight: {message}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn mode(&self) -> Result<Mode, String> {
+        let asked = std::env::var("WATERTIGHT_MODE").unwrap_or_default();
+        let shared =
+            |passes: Option<u32>| Mode::Shared { passes: passes.unwrap_or(shared::PASSES) };
+        Ok(match asked.as_str() {
+            _ if is_traced() => Mode::Off,
+            "" if self.shared_passes.is_some() => shared(self.shared_passes),
+            "" | "trial" => Mode::Trial,
+            "shared" => shared(self.shared_passes),
+            "off" => Mode::Off,
+            other => {
+                return Err(format!("WATERTIGHT_MODE={other} is unknown; use trial, shared or off"));
+            }
+        })
+    }
+
+    /// Inside a trial's main process.
+    fn run_child(mut self, control: &'static crate::table::Control) -> ExitCode {
+        self.cases.sort_by(|a, b| a.name.cmp(&b.name));
+        let index = control.case.load(Acquire);
+        if index == canary::CASE {
+            return child::run(&canary::case(), control);
+        }
+        if index == shared::CASES {
+            return child::run_shared(&self.cases, control);
+        }
+        // The name decides: a list that is made anew in every process may come in another order.
+        let name = crate::region::read_text(&control.case_name);
+        match self.cases.iter().find(|case| case.name == name) {
+            Some(case) => child::run(case, control),
+            None => {
+                eprintln!(
+                    "watertight: the case `{name}` is not declared in its own process; a suite's cases must not depend on the environment"
+                );
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn list(self, arguments: &Arguments) -> ExitCode {
+        let trials = self
+            .cases
+            .into_iter()
+            .map(|case| Trial::test(case.name, || Ok(())).with_ignored_flag(case.ignored));
+        libtest_mimic::run(arguments, trials.collect()).exit_code()
+    }
+
+    /// For debuggers: every body in this process, one after the other or in libtest's threads.
+    fn run_off(self, arguments: &Arguments) -> ExitCode {
+        let mut fixtures_failed = run_fixtures(self.setups);
+        let trials = self.cases.into_iter().map(|case| {
+            let ignored = case.ignored;
+            Trial::test(case.name.clone(), move || {
+                run_in_process(&case).map_err(|failed| failed.message().into())
+            })
+            .with_ignored_flag(ignored)
+        });
+        let conclusion = libtest_mimic::run(arguments, trials.collect());
+        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev());
+        if fixtures_failed { ExitCode::FAILURE } else { conclusion.exit_code() }
+    }
+
+    fn run_measured(self, arguments: &Arguments, passes: Option<u32>) -> ExitCode {
+        survivor::become_subreaper();
+        let run = match Run::open(&self.name, arguments.nocapture) {
+            Ok(run) => Arc::new(run),
+            Err(message) => {
+                eprintln!("watertight: {message}");
+                return ExitCode::FAILURE;
+            }
+        };
+        cancel::watch(&run);
+        let begun = run.ledger.begin(&run.id, || {
+            let mut record = run.record();
+            record.swept = run.sweep();
+            for swept in &record.swept {
+                eprintln!("watertight: removed {swept}");
+            }
+            record.canaries = canary::sing(&run);
+            record
+        });
+        match begun {
+            Ok(record) => canary::believe(&run, &record.canaries),
+            Err(error) => {
+                eprintln!(
+                    "watertight: the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
+                );
+                return ExitCode::FAILURE;
+            }
+        }
+        let mut fixtures_failed = run_fixtures(self.setups);
+        let summary = Arc::new(Mutex::new(Summary::default()));
+        let conclusion = if fixtures_failed {
+            eprintln!("watertight: no test ran, because a set-up failed");
+            None
+        } else {
+            let cases: Arc<Vec<Case>> = Arc::new(self.cases);
+            let shared = passes.map(|passes| {
+                let selected = shared::selected(arguments, &cases);
+                Arc::new(shared::SharedRun::new(passes, selected))
+            });
+            let trials = (0..cases.len()).map(|index| {
+                let (run, cases, summary, shared) =
+                    (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&summary), shared.clone());
+                let ignored = cases[index].ignored;
+                Trial::test(cases[index].name.clone(), move || {
+                    let tried = match &shared {
+                        Some(shared) => shared.result(&run, &cases, index),
+                        None => try_case(&run, &cases[index], index),
+                    };
+                    report(&run, &summary, &tried.record, &tried.output)
+                })
+                .with_ignored_flag(ignored)
+            });
+            Some(libtest_mimic::run(arguments, trials.collect()))
+        };
+        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev());
+        let mut summary =
+            std::mem::take(&mut *summary.lock().unwrap_or_else(PoisonError::into_inner));
+        summary.supervisor_peak_rss_bytes =
+            crate::probe::memory::resident(std::process::id()).ok().map(|resident| resident.peak);
+        summary.ledger = Some(shown(run.ledger.path()));
+        eprintln!("{}\n", terminal::summary(&summary, &style(&run)));
+        match (conclusion, cancel::exit_code(&run)) {
+            (_, Some(code)) => code,
+            (Some(conclusion), None) if !fixtures_failed => conclusion.exit_code(),
+            _ => ExitCode::from(101),
+        }
+    }
+}
+
+/// Writes a trial's record and tells libtest what came of it.
+fn report(
+    run: &Run,
+    summary: &Mutex<Summary>,
+    record: &TrialRecord,
+    output: &str,
+) -> Result<(), libtest_mimic::Failed> {
+    summary.lock().unwrap_or_else(PoisonError::into_inner).add(record);
+    let written = run.ledger.append(&Record::Trial(Box::new(record.clone())));
+    let strict = run.profile == Profile::Ci
+        && matches!(record.verdict, Verdict::Unmeasured | Verdict::Unsettled);
+    let failed = record.outcome != Outcome::Passed || record.verdict == Verdict::Leaked || strict;
+    if let Err(error) = written {
+        return Err(format!(
+            "the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
+        )
+        .into());
+    }
+    if !failed {
+        if record.verdict != Verdict::Clean {
+            eprintln!("{}\n", terminal::failure(record, &style(run)));
+        }
+        return Ok(());
+    }
+    let mut text = terminal::failure(record, &style(run));
+    if !output.trim().is_empty() && !run.stream {
+        text.push_str("\n\n  the test printed\n");
+        for line in output.trim_end().lines() {
+            text.push_str("    ");
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Err(text.into())
+}
+
+/// How the terminal wants it: NO_COLOR and CLICOLOR_FORCE as everywhere, colour only on a terminal.
+fn style(run: &Run) -> Style {
+    let set =
+        |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let colour = set("CLICOLOR_FORCE") || !set("NO_COLOR") && std::io::stderr().is_terminal();
+    let mut style = Style::default();
+    style.colour = colour;
+    style.stacks = set("WATERTIGHT_STACKS");
+    style.ledger = Some(shown(run.ledger.path()));
+    style
+}
+
+/// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into
+/// the package's, and the reader is elsewhere.
+fn shown(path: &std::path::Path) -> std::path::PathBuf {
+    let here = std::env::var_os("PWD").map(std::path::PathBuf::from).unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).to_owned()
+}
+
+/// Runs fixtures in order; true where one failed.
+fn run_fixtures(fixtures: impl IntoIterator<Item = (String, Fixture)>) -> bool {
+    let mut failed = false;
+    for (name, run) in fixtures {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+            .unwrap_or_else(|payload| Err(Failed::new(child::panic_message(&*payload))));
+        if let Err(error) = result {
+            eprintln!("watertight: the fixture `{name}` failed: {error}");
+            failed = true;
+        }
+    }
+    failed
+}
+
+/// One body in this process.
+fn run_in_process(case: &Case) -> Result<(), Failed> {
+    use crate::case::Body;
+    let context = Context::new(&case.name, None);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match &case.body {
+        Body::Sync(body) => body(&context),
+        #[cfg(feature = "tokio")]
+        Body::Async { body, workers } => {
+            crate::runtime::Runtime::new(*workers)?.block_on(body(&context))
+        }
+    }));
+    let cleaned = context.run_cleanups();
+    child::judge_panic(case, result).and(cleaned)
+}
+
+/// Whether a debugger holds this process: then nothing may be started behind its back.
+fn is_traced() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|pid| pid.trim() != "0")
+}

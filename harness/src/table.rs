@@ -1,0 +1,410 @@
+//! The shared table's layout: the one definition that the agent writes by and the supervisor reads by.
+//!
+//! A trial owns a directory. In it lie one [`Control`] file, mapped by every process of the trial and
+//! written by the supervisor, and one [`Region`] file for each process image, created and written by
+//! the agent inside that process. Both are sparse: what is never written costs nothing. A region
+//! outlives its process, so it can be read after SIGKILL.
+//!
+//! This file is compiled twice, into the harness and (without std) into the agent. Everything here is
+//! `repr(C)`, fixed in size and made of atomics, because two processes look at it at once. A field
+//! that is all zeroes is a valid empty one: that is what a fresh sparse file holds.
+
+use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+
+/// The environment variable that carries the trial's directory to a process.
+pub const ENV_TABLE: &str = "WATERTIGHT_TABLE";
+/// Name of the control file in the trial's directory.
+pub const CONTROL_FILE: &str = "control";
+/// Ending of a region file's name, `<pid>-<image>.region`.
+pub const REGION_ENDING: &str = ".region";
+
+/// First word of both files; the last byte is the layout's version. An agent and a harness of
+/// different versions must not read each other.
+pub const MAGIC: u64 = 0x5741_5445_5254_4701;
+
+/// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
+pub const SHARDS: usize = 1024;
+/// Descriptor numbers with a slot. Higher ones are counted by the kernel and have no site.
+pub const FD_SLOTS: usize = 65_536;
+/// Threads with a slot at one time.
+pub const THREAD_SLOTS: usize = 4096;
+/// Remembered process creations, a ring.
+pub const SPAWN_SLOTS: usize = 4096;
+/// Remembered port pairs that this process closed first, a ring.
+pub const PAIR_SLOTS: usize = 65_536;
+/// Modules (executables and shared objects) met on stacks.
+pub const MODULES: usize = 256;
+/// Longest module path kept, in bytes.
+pub const MODULE_PATH: usize = 240;
+/// Distinct creation stacks.
+pub const STACKS: usize = 16_384;
+/// Frames kept of a stack, innermost first.
+pub const FRAMES: usize = 64;
+/// How far a stack is looked for from its home slot.
+pub const STACK_PROBES: usize = 32;
+/// Buckets of live heap blocks, for explain runs.
+pub const BUCKETS: usize = 1 << 18;
+/// Blocks of one bucket. A bucket covers 256 bytes of address space, and glibc's smallest chunk is
+/// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
+pub const BUCKET_BLOCKS: usize = 16;
+
+/// Flag: take a stack for each heap block.
+pub const FLAG_HEAP_STACKS: u32 = 1;
+/// Flag: take a stack for each descriptor.
+pub const FLAG_FD_STACKS: u32 = 2;
+/// Flag: the main process waits at its exit until it has been read.
+pub const FLAG_HOLD_EXIT: u32 = 4;
+
+/// What the supervisor and the main process of a trial say to each other.
+#[repr(C)]
+pub struct Control {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// Process id of the supervisor.
+    pub supervisor: AtomicU32,
+    /// Process id of the trial's main process; 0 until it has entered.
+    pub main: AtomicU32,
+    /// `FLAG_*`.
+    pub flags: AtomicU32,
+    /// The current round, 0 before the first.
+    pub round: AtomicU32,
+    /// Heap blocks born in an earlier round are not tracked.
+    pub warm_round: AtomicU32,
+    /// The current sample of the descendants.
+    pub sample: AtomicU32,
+    /// Futex: incremented by anyone who has news for the supervisor.
+    pub news: AtomicU32,
+    /// Where the main process stands, `STAGE_*`.
+    pub stage: AtomicU32,
+    /// Number of the boundary the main process has reached, from 1.
+    pub boundary: AtomicU32,
+    /// Futex: number of the last boundary the supervisor has answered.
+    pub answered: AtomicU32,
+    /// The answer, `GO_*`.
+    pub answer: AtomicU32,
+    /// Index of the case to run, or that has just run in shared mode.
+    pub case: AtomicU32,
+    /// Stack address of the entry of the body: stacks are cut there. 0 outside a body.
+    pub body_sp: AtomicUsize,
+    /// Thread pointer of the thread that runs the body.
+    pub body_tp: AtomicUsize,
+    /// What became of the body, `BODY_*`.
+    pub body: AtomicU32,
+    /// What the namespace came to, `NET_*`.
+    pub net: AtomicU32,
+    /// Why the private namespace was refused: an errno.
+    pub net_errno: AtomicU32,
+    /// Live tasks of the harness's runtime at the boundary; -1 where there is none.
+    pub tasks: AtomicI64,
+    /// The body's failure message.
+    pub message: Text<8192>,
+    /// The case's name.
+    pub case_name: Text<512>,
+    /// Declared gauges.
+    pub gauges: [Gauge; GAUGES],
+    /// Declared clean-ups.
+    pub cleanups: [Cleanup; CLEANUPS],
+    /// Processes that the body asked to be watched; 0 is an empty slot.
+    pub watched: [AtomicU32; WATCHED],
+    /// Repetitions that the body runs by itself (`cx.steady`).
+    pub steady: AtomicU32,
+    /// Which repetition of `cx.steady` has just ended.
+    pub steady_round: AtomicU32,
+}
+
+/// Gauges of one process.
+pub const GAUGES: usize = 32;
+/// Clean-ups of one case.
+pub const CLEANUPS: usize = 32;
+/// Watched processes of one trial.
+pub const WATCHED: usize = 32;
+
+/// The main process has not entered yet.
+pub const STAGE_START: u32 = 0;
+/// It waits at a boundary between rounds.
+pub const STAGE_BOUNDARY: u32 = 1;
+/// It runs the body.
+pub const STAGE_BODY: u32 = 2;
+/// It waits at a boundary of `cx.steady`.
+pub const STAGE_STEADY: u32 = 3;
+/// It is at its exit.
+pub const STAGE_EXIT: u32 = 4;
+
+/// Answer: run another round.
+pub const GO_AGAIN: u32 = 1;
+/// Answer: leave.
+pub const GO_LEAVE: u32 = 2;
+/// Answer: look again, something may still settle (drives a runtime forward).
+pub const GO_SETTLE: u32 = 3;
+
+/// The body has not ended.
+pub const BODY_RUNNING: u32 = 0;
+/// The body returned well.
+pub const BODY_PASSED: u32 = 1;
+/// The body returned an error or panicked.
+pub const BODY_FAILED: u32 = 2;
+
+/// Not tried: the machine's network.
+pub const NET_HOST: u32 = 0;
+/// In a namespace of its own.
+pub const NET_PRIVATE: u32 = 1;
+/// Asked for and refused.
+pub const NET_REFUSED: u32 = 2;
+
+/// A text of at most `N` bytes, cut at the end.
+#[repr(C)]
+pub struct Text<const N: usize> {
+    /// Length in bytes.
+    pub len: AtomicU32,
+    /// The bytes.
+    pub bytes: [AtomicU8; N],
+}
+
+/// One declared gauge.
+#[repr(C)]
+pub struct Gauge {
+    /// Its name.
+    pub name: Text<60>,
+    /// Its value at the last boundary.
+    pub value: AtomicI64,
+}
+
+/// One declared clean-up.
+#[repr(C)]
+pub struct Cleanup {
+    /// Its name.
+    pub name: Text<124>,
+    /// `CLEANUP_*`.
+    pub status: AtomicU32,
+    /// Its error.
+    pub error: Text<252>,
+}
+
+/// Declared, and not reached yet.
+pub const CLEANUP_PENDING: u32 = 1;
+/// Ran to its end.
+pub const CLEANUP_RAN: u32 = 2;
+/// Ran and failed.
+pub const CLEANUP_FAILED: u32 = 3;
+
+/// What the agent of one process image writes.
+#[repr(C)]
+pub struct Region {
+    /// [`MAGIC`], written last.
+    pub magic: AtomicU64,
+    /// Process id.
+    pub pid: AtomicU32,
+    /// Process id of the process that this one was forked from, 0 for a fresh image.
+    pub forked_from: AtomicU32,
+    /// Sample in which the region was made.
+    pub born_sample: AtomicU32,
+    /// Futex: set by the supervisor to release a process that is held at its exit.
+    pub release: AtomicU32,
+    /// 1 while the process is held at its exit.
+    pub held: AtomicU32,
+    /// Things that found no slot: blocks, stacks, threads, spawns.
+    pub dropped: AtomicU32,
+    /// Number of `spawns` ever written.
+    pub spawn_next: AtomicU32,
+    /// Number of `pairs` ever written.
+    pub pair_next: AtomicU32,
+    /// Number of `modules` written.
+    pub module_next: AtomicU32,
+    /// Number of `stack_index` entries written.
+    pub stack_next: AtomicU32,
+    /// Highest descriptor number that ever had a slot, plus one.
+    pub fd_top: AtomicU32,
+    /// Heap counters.
+    pub shards: [Shard; SHARDS + 1],
+    /// Descriptors by number.
+    pub fds: [Fd; FD_SLOTS],
+    /// Threads.
+    pub threads: [Thread; THREAD_SLOTS],
+    /// Process creations.
+    pub spawns: [Spawn; SPAWN_SLOTS],
+    /// Port pairs closed by this side first.
+    pub pairs: [Pair; PAIR_SLOTS],
+    /// Modules.
+    pub modules: [Module; MODULES],
+    /// The used slots of `stacks`, in order of their first use, so that a reader need not touch the rest.
+    pub stack_index: [AtomicU32; STACKS],
+    /// Creation stacks; slot 0 is never used, so 0 means "no stack".
+    pub stacks: [Stack; STACKS],
+    /// Live heap blocks, in explain runs.
+    pub blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
+}
+
+/// Cumulative heap totals of one thread: written by that thread alone with plain loads and stores,
+/// so a reader's sum may lack the call in flight. A dead thread's shard stays.
+#[repr(C, align(64))]
+pub struct Shard {
+    /// The thread pointer that owns the shard, 0 for a free one.
+    pub owner: AtomicUsize,
+    /// Blocks handed out.
+    pub allocs: AtomicU64,
+    /// Usable bytes handed out.
+    pub alloc_bytes: AtomicU64,
+    /// Blocks taken back.
+    pub frees: AtomicU64,
+    /// Usable bytes taken back.
+    pub free_bytes: AtomicU64,
+}
+
+/// One descriptor number.
+#[repr(C)]
+pub struct Fd {
+    /// `KIND_*`; 0 for a closed one.
+    pub kind: AtomicU32,
+    /// Creation stack.
+    pub stack: AtomicU32,
+    /// Inode of what it referred to when it was made; the kernel must agree before the stack is believed.
+    pub inode: AtomicU64,
+    /// Round of its birth.
+    pub round: AtomicU32,
+    /// Sample of its birth.
+    pub sample: AtomicU32,
+    /// TCP: 0 not connected, 1 connect, 2 accept.
+    pub role: AtomicU32,
+    /// Stack of the connect or accept.
+    pub role_stack: AtomicU32,
+}
+
+/// A descriptor made by a call whose kind is told by the kernel (dup, SCM_RIGHTS).
+pub const KIND_ANY: u32 = 1;
+/// open and relatives.
+pub const KIND_FILE: u32 = 2;
+/// socket, socketpair, accept.
+pub const KIND_SOCKET: u32 = 3;
+/// pipe.
+pub const KIND_PIPE: u32 = 4;
+/// eventfd, epoll, timerfd, signalfd, inotify, pidfd: the kernel's anonymous inodes.
+pub const KIND_ANON: u32 = 5;
+/// memfd.
+pub const KIND_MEMFD: u32 = 6;
+
+/// The socket connected.
+pub const ROLE_CONNECT: u32 = 1;
+/// The socket was accepted.
+pub const ROLE_ACCEPT: u32 = 2;
+
+/// One thread made by `pthread_create`.
+#[repr(C)]
+pub struct Thread {
+    /// 0 free, 1 being made, 2 alive.
+    pub state: AtomicU32,
+    /// Thread id.
+    pub tid: AtomicU32,
+    /// Creation stack.
+    pub stack: AtomicU32,
+    /// Round of its birth.
+    pub round: AtomicU32,
+    /// Sample of its birth.
+    pub sample: AtomicU32,
+    /// Keeps `start` aligned.
+    pub reserved: AtomicU32,
+    /// The program's start routine.
+    pub start: AtomicUsize,
+    /// Its argument.
+    pub argument: AtomicUsize,
+}
+
+/// One process made by fork or posix_spawn.
+#[repr(C)]
+pub struct Spawn {
+    /// Process id; 0 while being written.
+    pub pid: AtomicU32,
+    /// Creation stack.
+    pub stack: AtomicU32,
+    /// Round of its birth.
+    pub round: AtomicU32,
+    /// Sample of its birth.
+    pub sample: AtomicU32,
+}
+
+/// One TCP connection that this process closed first.
+#[repr(C)]
+pub struct Pair {
+    /// 1 when written.
+    pub ready: AtomicU32,
+    /// Stack of the connect or accept.
+    pub stack: AtomicU32,
+    /// Round of the close.
+    pub round: AtomicU32,
+    /// `ROLE_*`.
+    pub role: AtomicU32,
+    /// Ports in host order.
+    pub local_port: AtomicU16,
+    /// Ports in host order.
+    pub remote_port: AtomicU16,
+    /// `AF_INET` or `AF_INET6`.
+    pub family: AtomicU32,
+}
+
+/// One module, written when a stack meets it first.
+#[repr(C)]
+pub struct Module {
+    /// First mapped address.
+    pub start: AtomicUsize,
+    /// One past the last.
+    pub end: AtomicUsize,
+    /// What to subtract from an address for the one in the file.
+    pub bias: AtomicUsize,
+    /// Path; empty for the main program.
+    pub path: Text<MODULE_PATH>,
+}
+
+/// One creation stack.
+#[repr(C)]
+pub struct Stack {
+    /// Hash of the frames, 0 for a free slot.
+    pub hash: AtomicU64,
+    /// Number of frames, written last.
+    pub len: AtomicU32,
+    /// Descriptors ever made here.
+    pub fds_made: AtomicU32,
+    /// Descriptors made here and closed since.
+    pub fds_closed: AtomicU32,
+    /// Heap blocks made here (explain runs).
+    pub blocks_made: AtomicU32,
+    /// Heap blocks made here and freed since (explain runs).
+    pub blocks_freed: AtomicU32,
+    /// Keeps what follows aligned.
+    pub reserved: AtomicU32,
+    /// Bytes made here and not freed (explain runs).
+    pub bytes_live: AtomicU64,
+    /// Return addresses, innermost first.
+    pub frames: [AtomicUsize; FRAMES],
+}
+
+/// One live heap block.
+#[repr(C)]
+pub struct Block {
+    /// Address; 0 free, 1 being written.
+    pub address: AtomicUsize,
+    /// Usable size in bytes.
+    pub bytes: AtomicUsize,
+    /// Creation stack.
+    pub stack: AtomicU32,
+    /// Round of its birth.
+    pub round: AtomicU16,
+    /// Sample of its birth, cut to 16 bits.
+    pub sample: AtomicU16,
+}
+
+/// The bucket of an address: neighbours in memory are neighbours in the table, so that tracking a
+/// heap touches few pages.
+#[inline]
+pub const fn bucket(address: usize) -> usize {
+    (address >> 8) & (BUCKETS - 1)
+}
+
+/// A hash of return addresses that is never 0 (FNV-1a over words, finished by a multiply).
+#[inline]
+pub fn stack_hash(frames: &[usize]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for &frame in frames {
+        hash = (hash ^ frame as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        hash ^= hash >> 29;
+    }
+    hash | 1
+}

@@ -1,0 +1,198 @@
+//! The names of metrics, their units, and how their values read to a person.
+
+use crate::model::Resource;
+
+/// Descriptors that are not sockets.
+pub const FD: &str = "fd";
+/// Socket descriptors.
+pub const SOCKET: &str = "socket";
+/// Port pairs in TIME_WAIT.
+pub const TIME_WAIT: &str = "time_wait";
+/// Threads.
+pub const THREAD: &str = "thread";
+/// Live asynchronous tasks.
+pub const TASK: &str = "task";
+/// Processes.
+pub const PROCESS: &str = "process";
+/// Bytes in live heap blocks.
+pub const HEAP_BYTES: &str = "heap_bytes";
+/// Live heap blocks.
+pub const HEAP_BLOCKS: &str = "heap_blocks";
+/// Resident memory.
+pub const RSS_BYTES: &str = "rss_bytes";
+/// Resident memory, shared pages counted by share.
+pub const PSS_BYTES: &str = "pss_bytes";
+
+/// What stands before a gauge's name in the name of its metric.
+const GAUGE_PREFIX: &str = "gauge:";
+
+/// The metric of the gauge `name`, as `gauge:open_stores`.
+pub fn gauge(name: &str) -> String {
+    format!("{GAUGE_PREFIX}{name}")
+}
+
+/// What a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things, one by one.
+    Things,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// The unit of a metric, which its name tells: those in bytes end in `_bytes`.
+    pub fn of(metric: &str) -> Self {
+        let is_gauge = metric.starts_with(GAUGE_PREFIX);
+        if !is_gauge && metric.ends_with("_bytes") { Self::Bytes } else { Self::Things }
+    }
+
+    /// `value` in this unit, for a person.
+    pub fn show(self, value: u64) -> String {
+        match self {
+            Self::Things => count(value),
+            Self::Bytes => bytes(value),
+        }
+    }
+}
+
+impl From<Resource> for Unit {
+    fn from(resource: Resource) -> Self {
+        if resource.is_bytes() { Self::Bytes } else { Self::Things }
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Below this a size is told to the byte: the reader compares it with the sizes in the source.
+const EXACT_BYTES_MAX: u64 = 1 << 20;
+
+/// `77,012 B`, or from a mebibyte on `1.4 MiB`.
+pub fn bytes(value: u64) -> String {
+    if value < EXACT_BYTES_MAX {
+        return format!("{} B", count(value));
+    }
+    let mut shown = String::new();
+    for (name, shift) in [("MiB", 20), ("GiB", 30), ("TiB", 40)] {
+        let tenths = ((u128::from(value) * 10 + (1 << (shift - 1))) >> shift) as u64;
+        shown = format!("{}.{} {name}", count(tenths / 10), tenths % 10);
+        // Ask for the rounded value, so that 1,023.96 MiB reads 1.0 GiB and not 1,024.0 MiB.
+        if tenths < 10_240 {
+            break;
+        }
+    }
+    shown
+}
+
+/// Growth with its sign and unit: `+3`, `+77,012 B`, `-2`, `0`.
+pub fn growth(resource: Resource, value: i64) -> String {
+    let sign = match value {
+        ..=-1 => "-",
+        0 => "",
+        1.. => "+",
+    };
+    format!("{sign}{}", Unit::from(resource).show(value.unsigned_abs()))
+}
+
+/// `412 ms`, `1.4 s`, `2 min 5 s`, `3 h 2 min`.
+pub fn duration_ms(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{seconds}.{} s", ms % 1_000 / 100),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", count(seconds / 3_600), seconds % 3_600 / 60),
+    }
+}
+
+/// So many of a resource: `1 file descriptor`, `3 sockets`, `77,012 B of heap`.
+pub fn things(resource: Resource, value: u64) -> String {
+    if resource.is_bytes() {
+        return format!("{} of {}", bytes(value), resource.name());
+    }
+    let (one, many) = nouns(resource);
+    format!("{} {}", count(value), if value == 1 { one } else { many })
+}
+
+fn nouns(resource: Resource) -> (&'static str, &'static str) {
+    match resource {
+        Resource::Process => ("process", "processes"),
+        Resource::Fd => ("file descriptor", "file descriptors"),
+        Resource::Socket => ("socket", "sockets"),
+        Resource::Thread => ("thread", "threads"),
+        Resource::Task => ("task", "tasks"),
+        Resource::Heap | Resource::Memory => ("byte", "bytes"),
+        Resource::TimeWait => ("port pair in TIME_WAIT", "port pairs in TIME_WAIT"),
+        Resource::Mapping => ("mapping", "mappings"),
+        Resource::File => ("file", "files"),
+        Resource::Shm => ("shared memory object", "shared memory objects"),
+        Resource::InotifyWatch => ("inotify watch", "inotify watches"),
+        Resource::Lock => ("file lock", "file locks"),
+        Resource::State => ("changed state", "changed states"),
+        Resource::Gauge => ("gauge", "gauges"),
+        Resource::Cleanup => ("clean-up", "clean-ups"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_thousands_separators() {
+        let shown = [0, 7, 999, 1_000, 77_012, 1_234_567, u64::MAX].map(count);
+        let wanted =
+            ["0", "7", "999", "1,000", "77,012", "1,234,567", "18,446,744,073,709,551,615"];
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn bytes_are_exact_below_a_mebibyte_and_rounded_above() {
+        let shown = [0, 64, 77_012, 1_048_575, 1_048_576, 1_468_006, (1 << 30) - 1, 1 << 41];
+        let wanted =
+            ["0 B", "64 B", "77,012 B", "1,048,575 B", "1.0 MiB", "1.4 MiB", "1.0 GiB", "2.0 TiB"];
+        assert_eq!(shown.map(bytes), wanted);
+        assert_eq!(bytes(u64::MAX), "16,777,216.0 TiB");
+    }
+
+    #[test]
+    fn growth_carries_its_sign() {
+        assert_eq!(growth(Resource::Fd, 3), "+3");
+        assert_eq!(growth(Resource::Fd, 0), "0");
+        assert_eq!(growth(Resource::Fd, -1_200), "-1,200");
+        assert_eq!(growth(Resource::Heap, 77_012), "+77,012 B");
+        assert_eq!(growth(Resource::Heap, i64::MIN), "-8,388,608.0 TiB");
+    }
+
+    #[test]
+    fn durations_use_two_units_at_most() {
+        let shown = [0, 412, 1_499, 59_999, 125_000, 10_920_000].map(duration_ms);
+        assert_eq!(shown, ["0 ms", "412 ms", "1.4 s", "59.9 s", "2 min 5 s", "3 h 2 min"]);
+    }
+
+    #[test]
+    fn things_are_singular_when_one() {
+        assert_eq!(things(Resource::Fd, 1), "1 file descriptor");
+        assert_eq!(things(Resource::InotifyWatch, 0), "0 inotify watches");
+        assert_eq!(things(Resource::Process, 2), "2 processes");
+        assert_eq!(things(Resource::Heap, 1), "1 B of heap");
+    }
+
+    #[test]
+    fn a_gauge_counts_things_whatever_its_name() {
+        assert_eq!(Unit::of(RSS_BYTES), Unit::Bytes);
+        assert_eq!(Unit::of(HEAP_BLOCKS), Unit::Things);
+        assert_eq!(Unit::of(&gauge("cached_bytes")), Unit::Things);
+    }
+}

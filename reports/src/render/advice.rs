@@ -1,0 +1,66 @@
+//! What to do about a finding: one line for each kind.
+
+use crate::model::{CleanupStatus, Finding, ProcessState, Resource, Trial};
+
+/// What to do about `finding`. What else was made under its site goes with it.
+pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
+    match finding.resource {
+        Resource::Process => match finding.process.as_ref().map(|process| process.state) {
+            Some(ProcessState::Zombie) => {
+                "wait for every child (`Child::wait`), on the failing paths too: dropping a `Child` does not"
+            }
+            Some(ProcessState::Outlived) | None => {
+                "stop it and wait for it before the test ends, on the failing paths too: dropping a `Child` does neither"
+            }
+        },
+        Resource::Fd if finding.growth < 0 => {
+            "find who closes a descriptor that it does not own: a raw fd closed twice, or `from_raw_fd` on one it was lent"
+        }
+        Resource::Fd => {
+            "close or drop what that line opens, on every path out; look for who keeps it: a registry, a static, a task"
+        }
+        Resource::Socket => {
+            "close the connection or listener that line makes, on every path out; a client needs its session closed, not only its call ended"
+        }
+        Resource::Thread => {
+            "tell the thread to stop and join it; a dropped `JoinHandle` lets it run on"
+        }
+        Resource::Task => {
+            "cancel the task and await it before shutdown (`CancellationToken`, `TaskTracker`); a dropped `JoinHandle` lets it run on"
+        }
+        Resource::Heap => {
+            "find who keeps what that line allocates: a collection that only grows, a cycle of `Rc`, a `mem::forget`, a C handle never freed"
+        }
+        Resource::TimeWait => {
+            "keep one connection for many calls, or let the server close first: the side that closes first keeps the port pair"
+        }
+        Resource::Memory if finding.budget.is_some() => {
+            "lower the peak, or raise the ceiling (`rss_max`) on purpose"
+        }
+        Resource::Memory => {
+            "see which heap findings grow along with it; with none, look at mappings"
+        }
+        Resource::Mapping => "unmap what that line maps, on every path out",
+        Resource::File => {
+            "remove what that line creates, or create it in a temporary directory that removes itself"
+        }
+        Resource::Shm => "unlink the shared memory object (`shm_unlink`), on every path out",
+        Resource::InotifyWatch => "remove the watch, or close the inotify descriptor it belongs to",
+        Resource::Lock => "release the lock, or close the file it is held on",
+        Resource::State => "put it back at the end of the test, on the failing paths too",
+        Resource::Gauge => "whatever raises the gauge must lower it again on every path out",
+        Resource::Cleanup => match cleanup_status(trial, finding) {
+            Some(CleanupStatus::Failed) => {
+                "make the clean-up succeed: what it should have removed is still there"
+            }
+            _ => {
+                "declare the clean-up as soon as there is something to clean up, before anything that can fail"
+            }
+        },
+    }
+}
+
+/// What became of the clean-up that `finding` names.
+pub(super) fn cleanup_status(trial: &Trial, finding: &Finding) -> Option<CleanupStatus> {
+    trial.cleanups.iter().find(|cleanup| cleanup.name == finding.what).map(|cleanup| cleanup.status)
+}

@@ -1,0 +1,233 @@
+//! The failure block and the line at the end of a run, for a person at a terminal.
+//!
+//! ```text
+//! what a person would say, in one sentence
+//!
+//!   resource  growth  per round  identity        one row per finding, largest sin first
+//!             at site, via, with what else was made there, forecast, note
+//!
+//!   what to do
+//!   next: the commands
+//! ```
+
+mod findings;
+
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Effects, Style as Paint};
+
+use super::advice::advice;
+use super::sentence;
+use super::{Summary, text};
+use crate::metric::{self, Unit};
+use crate::model::{Finding, Mode, Outcome, Status, Trial, Verdict};
+
+/// How a block is to look. What the environment asks for is for the caller to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Colours, as ANSI escapes.
+    pub colour: bool,
+    /// The whole stack of every finding.
+    pub stacks: bool,
+    /// Where the records of the run are, to name it among the next commands.
+    pub ledger: Option<PathBuf>,
+}
+
+/// Lines shown of the test's own message.
+const MESSAGE_LINES_MAX: usize = 100;
+
+/// Everything a person needs to know of a trial that is not clean, without a newline at the end.
+#[must_use]
+pub fn failure(trial: &Trial, style: &Style) -> String {
+    let mut block = Block { style, lines: Vec::new() };
+    let colour = if trial.outcome == Outcome::Passed && trial.verdict != Verdict::Leaked {
+        AnsiColor::Yellow
+    } else {
+        AnsiColor::Red
+    };
+    let said = block.paint(strong(colour), &sentence::sentence(trial));
+    block.lines.push(said);
+    let mut shown: Vec<&Finding> =
+        trial.findings.iter().filter(|finding| finding.status != Status::Step).collect();
+    shown.sort_by(|a, b| a.severity(b));
+    block.findings(trial, &shown);
+    block.still_held(trial);
+    block.unmeasured(trial);
+    block.message(trial);
+    block.notes(trial);
+    block.advice(trial, &shown);
+    block.next(trial);
+    block.lines.join("\n")
+}
+
+/// The line at the end of a run, without a newline.
+#[must_use]
+pub fn summary(summary: &Summary, style: &Style) -> String {
+    let colour = match () {
+        () if summary.is_green() => AnsiColor::Green,
+        () if summary.is_red() => AnsiColor::Red,
+        () => AnsiColor::Yellow,
+    };
+    paint(style, strong(colour), &summary.to_string())
+}
+
+fn strong(colour: AnsiColor) -> Paint {
+    colour.on_default().effects(Effects::BOLD)
+}
+
+fn paint(style: &Style, paint: Paint, text: &str) -> String {
+    if style.colour { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
+}
+
+/// A block as it grows.
+struct Block<'a> {
+    style: &'a Style,
+    lines: Vec<String>,
+}
+
+impl Block<'_> {
+    fn paint(&self, with: Paint, text: &str) -> String {
+        paint(self.style, with, text)
+    }
+
+    fn heading(&mut self, text: &str) {
+        let heading = self.paint(Paint::new().bold(), text);
+        self.lines.push(String::new());
+        self.lines.push(format!("  {heading}"));
+    }
+
+    fn row(&mut self, row: String) {
+        self.lines.push(row.trim_end().to_owned());
+    }
+
+    /// For a trial that did not settle: what it still held at the deadline.
+    fn still_held(&mut self, trial: &Trial) {
+        if trial.verdict != Verdict::Unsettled {
+            return;
+        }
+        let held: Vec<_> =
+            trial.readings.iter().filter(|(_, reading)| reading.after > reading.before).collect();
+        let width = held.iter().map(|(metric, _)| metric.chars().count()).max().unwrap_or(0);
+        if !held.is_empty() {
+            self.heading("still held at the deadline");
+        }
+        for (metric, reading) in held {
+            let unit = Unit::of(metric);
+            let (before, after) = (unit.show(reading.before), unit.show(reading.after));
+            let metric = text::name(metric);
+            self.lines.push(format!("    {metric:<width$}  {after}, before the trial {before}"));
+        }
+    }
+
+    fn unmeasured(&mut self, trial: &Trial) {
+        if trial.unmeasured.is_empty() {
+            return;
+        }
+        self.heading("not measured");
+        let names = trial.unmeasured.iter().map(|it| it.probe.name().len());
+        let width = names.max().unwrap_or(0);
+        for unmeasured in &trial.unmeasured {
+            let reason = text::escape(&unmeasured.reason);
+            self.lines.push(format!("    {:<width$}  {reason}", unmeasured.probe.name()));
+        }
+    }
+
+    /// The test's own message, where the sentence could not hold it.
+    fn message(&mut self, trial: &Trial) {
+        let Some(said) = sentence::headline(trial) else { return };
+        let message = trial.message.as_deref().unwrap_or_default().trim_end();
+        let told = trial.outcome != Outcome::Passed;
+        if told && message.trim_end_matches(['.', ':']) == said {
+            return;
+        }
+        self.heading("the test said");
+        for line in message.lines().take(MESSAGE_LINES_MAX) {
+            self.row(format!("    {}", text::escape(line)));
+        }
+        if let more @ 1.. = message.lines().count().saturating_sub(MESSAGE_LINES_MAX) {
+            let more = metric::count(more as u64);
+            self.lines.push(format!("    {more} more lines are in the ledger"));
+        }
+    }
+
+    fn notes(&mut self, trial: &Trial) {
+        for cleanup in &trial.cleanups {
+            if let Some(error) = &cleanup.error {
+                let name = text::quoted(&cleanup.name);
+                self.lines.push(String::new());
+                self.lines.push(format!("  the clean-up {name} said: {}", text::escape(error)));
+            }
+        }
+        for note in &trial.notes {
+            self.lines.push(String::new());
+            self.lines.push(format!("  note: {}", text::escape(note)));
+        }
+    }
+
+    fn advice(&mut self, trial: &Trial, findings: &[&Finding]) {
+        let mut told: Vec<(&str, &str)> = Vec::new();
+        for finding in findings.iter().take(findings::SHOWN_MAX) {
+            if matches!(finding.status, Status::Leak | Status::Unconfirmed) {
+                let line = (finding.resource.name(), advice(trial, finding));
+                if !told.contains(&line) {
+                    told.push(line);
+                }
+            }
+        }
+        if findings.iter().any(|finding| without_line(finding)) {
+            told.push(("lines", "set `[profile.test] debug = \"line-tables-only\"` to see them"));
+        }
+        match trial.verdict {
+            Verdict::Unsettled => told.push((
+                "unsettled",
+                "wait inside the test for whatever it started: join it, shut it down, close it",
+            )),
+            Verdict::Unmeasured => told.push((
+                "unmeasured",
+                "let the probe look: its reason says what is in its way; this fails under profile `ci` only",
+            )),
+            Verdict::Clean | Verdict::Tolerated | Verdict::Leaked => {}
+        }
+        if told.is_empty() {
+            return;
+        }
+        self.heading("what to do");
+        let width = told.iter().map(|(about, _)| about.len()).max().unwrap_or(0);
+        for (about, what) in told {
+            self.lines.push(format!("    {about:<width$}  {what}"));
+        }
+    }
+
+    /// The commands that lead on from here.
+    fn next(&mut self, trial: &Trial) {
+        let again = again(trial);
+        self.heading("next");
+        self.lines.push(format!("    this again      {again}"));
+        let has_stack = trial.findings.iter().any(|finding| !finding.stack.is_empty());
+        if has_stack && !self.style.stacks {
+            self.lines.push(format!("    whole stacks    WATERTIGHT_STACKS=1 {again}"));
+        }
+        if let Some(ledger) = &self.style.ledger {
+            let case = serde_json::Value::from(trial.case.as_str());
+            let line = text::shell_word(&format!("\"case\":{case}"));
+            let ledger = text::shell_word(&ledger.to_string_lossy());
+            self.lines.push(format!("    every reading   grep -F {line} {ledger}"));
+        }
+    }
+}
+
+/// The command that runs the case again: alone, unless it is the whole suite that shows it.
+fn again(trial: &Trial) -> String {
+    let suite = text::shell_word(&trial.suite);
+    match trial.mode {
+        Mode::Shared => format!("WATERTIGHT_MODE=shared cargo test --test {suite}"),
+        Mode::Trial | Mode::Off => {
+            format!("cargo test --test {suite} -- --exact {}", text::shell_word(&trial.case))
+        }
+    }
+}
+
+/// Whether the site is known by its function alone.
+fn without_line(finding: &Finding) -> bool {
+    finding.site.as_ref().is_some_and(|site| site.file.is_empty() && !site.function.is_empty())
+}

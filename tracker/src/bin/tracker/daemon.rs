@@ -1,0 +1,170 @@
+//! The verbs of the daemon.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use watertight_tracker::client::Client;
+use watertight_tracker::daemon::control::{self, State};
+use watertight_tracker::daemon::{Daemon, DaemonError, Options, ShutdownReport};
+use watertight_tracker::exit_code::Exit;
+use watertight_tracker::failure::Failure;
+use watertight_tracker::paths::Workspace;
+use watertight_tracker::process::close_inherited_on_exec;
+
+use crate::args::{DaemonVerb, Place, Run, Serve};
+use crate::output::{Output, Trouble};
+
+/// A daemon that takes longer to say how it is, is not well.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(place: &Place, verb: DaemonVerb, output: &mut Output) -> Result<Exit, Trouble> {
+    let workspace = place.workspace()?;
+    match verb {
+        DaemonVerb::Run(run) => serve(&workspace, &run, output),
+        DaemonVerb::Start { run, timeout } => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("--dir").arg(workspace.root()).args(["daemon", "run", "--detached"]);
+            command.arg("--interval").arg(humantime::format_duration(run.interval).to_string());
+            if let Some(address) = run.tcp {
+                command.arg("--tcp").arg(address.to_string());
+            }
+            close_inherited_on_exec()?;
+            // We end next, and whoever reaps orphans here inherits the child.
+            let pid = control::start(&workspace, &mut command, timeout)?.pid;
+            output.print(&json!({ "pid": pid }), |_| format!("daemon started, pid {pid}"))?;
+            Ok(Exit::Ok)
+        }
+        DaemonVerb::Stop { timeout } => {
+            let ended = control::stop(&workspace, timeout)?;
+            output.print(
+                &json!({ "stopped": ended.is_some(), "pid": ended }),
+                |_| match ended {
+                    Some(pid) => format!("daemon stopped, pid {pid}"),
+                    None => "no daemon was running".into(),
+                },
+            )?;
+            Ok(Exit::Ok)
+        }
+        DaemonVerb::Status => status(&workspace, output),
+    }
+}
+
+/// Tells how the daemon is: exit 0 if it answers, 6 if it does not or there is none.
+fn status(workspace: &Workspace, output: &mut Output) -> Result<Exit, Trouble> {
+    let State::Running { pid } = control::state(workspace)? else {
+        output.print(&json!({ "running": false, "pid": null }), |_| "not running".into())?;
+        output.say("`tracker daemon start` starts it");
+        return Ok(Exit::Busy);
+    };
+    let asked = Client::connect(workspace).and_then(|mut client| {
+        client.set_timeout(STATUS_TIMEOUT)?;
+        client.status()
+    });
+    match asked {
+        Ok(status) => {
+            let mut all = json!({ "running": true, "answers": true });
+            if let (Some(all), Ok(serde_json::Value::Object(status))) =
+                (all.as_object_mut(), serde_json::to_value(&status))
+            {
+                all.extend(status);
+            }
+            output.print(&all, |_| {
+                let failing = match &status.last_error {
+                    Some(error) => format!("\nlast sync failed: {error}"),
+                    None => String::new(),
+                };
+                format!(
+                    "running, pid {}, {} ticks, {} exports, {} requests{failing}",
+                    status.pid, status.ticks, status.exports, status.requests
+                )
+            })?;
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            let all = json!({
+                "running": true, "answers": false, "pid": pid, "last_error": error.to_string(),
+            });
+            output.print(&all, |_| format!("running, but it does not answer: {error}"))?;
+            output.say("`tracker daemon stop` ends it");
+            Ok(Exit::Busy)
+        }
+    }
+}
+
+fn serve(workspace: &Workspace, run: &Run, output: &Output) -> Result<Exit, Trouble> {
+    if run.detached {
+        // Fails only for the leader of a group, who has no terminal to lose by being started so.
+        let _already_leads = nix::unistd::setsid();
+    }
+    log_to_stderr();
+    let bound = Daemon::bind(workspace, options(&run.serve));
+    if run.detached {
+        let outcome = match &bound {
+            Ok(_) => Ok(std::process::id()),
+            Err(error) => Err(Failure::from(error)),
+        };
+        release_launcher(&control::report_ready(outcome))?;
+    }
+    let (report, exit) = block_on(bound?)?;
+    if report.unclosed.is_empty() {
+        return Ok(exit);
+    }
+    for left in &report.unclosed {
+        output.say(&format!("did not close: {left}"));
+    }
+    Ok(Exit::Failure)
+}
+
+fn options(serve: &Serve) -> Options {
+    Options { interval: serve.interval, tcp: serve.tcp, ..Options::default() }
+}
+
+/// Runs the daemon on this thread alone, until it ends or a signal ends it.
+fn block_on(daemon: Daemon) -> Result<(ShutdownReport, Exit), Trouble> {
+    let start = |error| Failure::from(&DaemonError::Start(error));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(start)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(start)?;
+        let shutdown = CancellationToken::new();
+        let running = daemon.run(shutdown.clone());
+        tokio::pin!(running);
+        let exit = tokio::select! {
+            report = &mut running => return Ok((report?, Exit::Ok)),
+            exit = first_of(&mut terminate, &mut interrupt) => exit,
+        };
+        shutdown.cancel();
+        Ok((running.await?, exit))
+    })
+}
+
+async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) -> Exit {
+    tokio::select! {
+        _ = terminate.recv() => Exit::Ok,
+        _ = interrupt.recv() => Exit::Interrupted,
+    }
+}
+
+/// Gives the launcher its message and then our end of its pipe.
+fn release_launcher(message: &[u8]) -> Result<(), Trouble> {
+    // A launcher that has given up is no reason to do so too.
+    let _nobody_waits = io::stdout().write_all(message).and_then(|()| io::stdout().flush());
+    let null = std::fs::File::options().write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdout(null).map_err(io::Error::from)?;
+    Ok(())
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TRACKER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}

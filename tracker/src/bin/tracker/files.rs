@@ -1,0 +1,141 @@
+//! The verbs on files: the workspace itself, JSONL and git.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use watertight_tracker::exit_code::Exit;
+use watertight_tracker::failure::Failure;
+use watertight_tracker::git::{Commit, Git};
+use watertight_tracker::id;
+use watertight_tracker::issue::Invalid;
+use watertight_tracker::jsonl;
+use watertight_tracker::paths::Workspace;
+use watertight_tracker::store::Store;
+use watertight_tracker::sync::{self, GIT_TIMEOUT, SyncOptions, SyncReport};
+
+use crate::args::{ConfigKey, Init, Place};
+use crate::output::{Output, Trouble};
+
+pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Exit, Trouble> {
+    // Everything that can be wrong is looked at before anything is made.
+    if !id::is_valid_prefix(&init.prefix) {
+        return Err(Invalid::Prefix { given: init.prefix.clone() }.into());
+    }
+    if init.git {
+        check_work_tree(place.dir())?;
+    }
+    let workspace = Workspace::create(place.dir())?;
+    let mut store = Store::open(&workspace.database())?;
+    let set = store
+        .set_prefix(&init.prefix)
+        .and_then(|()| if init.git { store.set_git_enabled(true) } else { Ok(()) });
+    let closed = store.close();
+    set?;
+    closed?;
+    let made =
+        serde_json::json!({ "workspace": workspace.dir(), "prefix": init.prefix, "git": init.git });
+    output.print(&made, |_| format!("initialised {}", workspace.dir().display()))?;
+    output.say(match workspace.jsonl().exists() {
+        // A fresh clone: the next sync would write what is here over what came from elsewhere.
+        true => "next: `tracker import .tracker/issues.jsonl`, before anything is synced",
+        false => "next: `tracker create TITLE`",
+    });
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn config(
+    place: &Place,
+    key: ConfigKey,
+    value: Option<&str>,
+    output: &mut Output,
+) -> Result<Exit, Trouble> {
+    let now = place.with_store(|store, workspace| {
+        match (key, value) {
+            (_, None) => {}
+            (ConfigKey::Prefix, Some(prefix)) => store.set_prefix(prefix)?,
+            (ConfigKey::Git, Some("true")) => {
+                check_work_tree(workspace.root())?;
+                store.set_git_enabled(true)?;
+            }
+            (ConfigKey::Git, Some("false")) => store.set_git_enabled(false)?,
+            (ConfigKey::Git, Some(other)) => {
+                let message = format!("git is either true or false, not `{other}`");
+                let hint = "run `tracker config git true`";
+                return Err(Failure::new(Exit::Validation, "invalid", message, hint).into());
+            }
+        }
+        Ok(match key {
+            ConfigKey::Prefix => store.prefix()?,
+            ConfigKey::Git => store.git_enabled()?.to_string(),
+        })
+    })?;
+    output.print(&now, String::clone)?;
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn export(place: &Place, file: &Path, output: &mut Output) -> Result<Exit, Trouble> {
+    if file == Path::new("-") {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        place.with_store(|store, _| Ok(jsonl::export(store, &mut out)?))?;
+        return Ok(Exit::Ok);
+    }
+    let exported = place.with_store(|store, _| Ok(jsonl::export_file(store, file)?))?;
+    output.print(&exported, |exported| {
+        format!("exported {} issues to {}", exported.issues, file.display())
+    })?;
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<Exit, Trouble> {
+    let issues = match file == Path::new("-") {
+        true => jsonl::read(file, io::stdin().lock())?,
+        false => jsonl::read_file(file)?,
+    };
+    let report = place.with_store(|store, _| Ok(store.import(issues)?))?;
+    output.print(&report, |report| {
+        format!(
+            "imported: {} new, {} changed, {} the same, {} kept because they changed here later",
+            report.created, report.updated, report.unchanged, report.kept
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> {
+    let report = place.with_store(|store, workspace| {
+        Ok(sync::pass(store, workspace, &SyncOptions::default())?)
+    })?;
+    output.print(&report, in_words)?;
+    Ok(Exit::Ok)
+}
+
+fn in_words(report: &SyncReport) -> String {
+    let mut text = match &report.exported {
+        Some(exported) => {
+            format!("synced: {} changed, {} written", report.changed, exported.issues)
+        }
+        None => "synced: the file is up to date".into(),
+    };
+    match report.commit {
+        Some(Commit::Done) => text += ", committed",
+        Some(Commit::Unchanged) => text += ", nothing to commit",
+        None => {}
+    }
+    text
+}
+
+fn check_work_tree(dir: &Path) -> Result<(), Trouble> {
+    let root = fs::canonicalize(dir)?;
+    let git = Git { root: &root, timeout: GIT_TIMEOUT, interrupt: None };
+    if git.is_work_tree().map_err(|error| Failure::from(&error))? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failure,
+        "no_git",
+        format!("{} is not in a git work tree", root.display()),
+        "run `git init` first, or leave git off",
+    )
+    .into())
+}

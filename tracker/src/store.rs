@@ -1,0 +1,389 @@
+//! The store: one SQLite connection and its one owner.
+//!
+//! Nothing else opens a connection, and nothing prepared outlives it.
+//! Whoever opens a store closes it with [`Store::close`], which says whether that worked; a store
+//! that is merely dropped closes too, but can no longer tell.
+//!
+//! Every change runs in one `BEGIN IMMEDIATE` transaction and marks what it touched as dirty.
+
+mod change;
+mod import;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use crate::issue::Invalid;
+
+pub use import::ImportReport;
+
+/// The schema this version reads and writes.
+pub const SCHEMA_VERSION: i64 = 1;
+/// How long a statement waits for another process's transaction.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The prefix of a store that was not given one.
+pub const PREFIX_DEFAULT: &str = "tt";
+
+const SCHEMA: &str = include_str!("store/schema.sql");
+
+/// The owner of one connection to an issue database.
+///
+/// ```
+/// use watertight_tracker::{issue::NewIssue, store::Store};
+///
+/// let mut store = Store::open_in_memory()?;
+/// let issue = store.create(NewIssue::titled("the tap drips"))?;
+/// assert_eq!(store.show(&issue.id)?.title, "the tap drips");
+/// store.close()?;
+/// # Ok::<(), watertight_tracker::store::StoreError>(())
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// Why the store refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database file is not there.
+    #[error("no database at {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A newer version made the file.
+    #[error("{} has schema {found}, this version knows {SCHEMA_VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
+    /// Somebody else held the database for longer than the busy timeout.
+    #[error("{} is locked by another process", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite failed.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The connection would not close.
+    #[error("{} did not close: {source}", path.display())]
+    Close {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// No id starts like this.
+    #[error("no issue {id}")]
+    NotFound {
+        /// What was asked for.
+        id: String,
+    },
+    /// Several ids start like this.
+    #[error("{id} is ambiguous: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        id: String,
+        /// The ids it could mean, sorted.
+        candidates: Vec<String>,
+    },
+    /// The dependency would close a circle.
+    #[error("this would be a cycle: {}", path.join(" -> "))]
+    Cycle {
+        /// From the issue over its dependencies back to itself.
+        path: Vec<String>,
+    },
+    /// A value is not allowed.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Every candidate id was taken.
+    #[error("no free id for prefix {prefix}")]
+    NoFreeId {
+        /// The prefix.
+        prefix: String,
+    },
+    /// A stored value does not parse: the file was changed by something else.
+    #[error("{}: {id} holds a broken {field}: {value}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The issue.
+        id: String,
+        /// The column.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// The consumer of a stream of issues failed.
+    #[error("{0}")]
+    Consumer(#[source] std::io::Error),
+}
+
+impl Store {
+    /// Opens the database at `path` and creates it if it is not there.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that opens a connection")]
+        let opened = Connection::open(path);
+        Self::own(opened, path.into())
+    }
+
+    /// Opens the database at `path`, which must be there.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Missing { path: path.into() });
+        }
+        Self::open(path)
+    }
+
+    /// A store without a file; it is gone when it is closed.
+    pub fn open_in_memory() -> Result<Self, StoreError> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that opens a connection")]
+        let opened = Connection::open_in_memory();
+        Self::own(opened, ":memory:".into())
+    }
+
+    /// Closes the connection and says if it would not.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Self { connection, path } = self;
+        // What could not be closed is dropped with the error, and the drop tries once more.
+        connection.close().map_err(|(_connection, source)| StoreError::Close { path, source })
+    }
+
+    /// The database file, `:memory:` for none.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How long a statement waits for another process's transaction, [`BUSY_TIMEOUT`] at first.
+    pub fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
+        self.connection.busy_timeout(timeout).map_err(|error| self.failed(error))
+    }
+
+    /// The prefix of new ids.
+    pub fn prefix(&self) -> Result<String, StoreError> {
+        Ok(self.meta("prefix")?.unwrap_or_else(|| PREFIX_DEFAULT.into()))
+    }
+
+    /// Sets the prefix of new ids; those that exist keep theirs.
+    pub fn set_prefix(&mut self, prefix: &str) -> Result<(), StoreError> {
+        if !crate::id::is_valid_prefix(prefix) {
+            return Err(Invalid::Prefix { given: prefix.into() }.into());
+        }
+        self.set_meta("prefix", Some(prefix))
+    }
+
+    /// Whether a sync commits to git.
+    pub fn git_enabled(&self) -> Result<bool, StoreError> {
+        Ok(self.meta("git")?.as_deref() == Some("true"))
+    }
+
+    /// Says whether a sync commits to git; what is exported already is committed by the next one.
+    pub fn set_git_enabled(&mut self, enabled: bool) -> Result<(), StoreError> {
+        self.set_meta("git", enabled.then_some("true"))?;
+        self.set_commit_pending(enabled)
+    }
+
+    /// Whether the JSONL file was written and not yet committed.
+    pub(crate) fn commit_pending(&self) -> Result<bool, StoreError> {
+        Ok(self.meta("commit_pending")?.is_some())
+    }
+
+    pub(crate) fn set_commit_pending(&mut self, pending: bool) -> Result<(), StoreError> {
+        self.set_meta("commit_pending", pending.then_some("true"))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs `body` in one `BEGIN IMMEDIATE` transaction: all of it or nothing.
+    pub(crate) fn write<T>(
+        &mut self,
+        body: impl FnOnce(&Scope<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let path = self.path.clone();
+        let failed = |error| failed(&path, error);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        // An error or a panic in the body drops the transaction, which rolls it back.
+        let scope = Scope { transaction, path: &path };
+        let value = body(&scope)?;
+        scope.transaction.commit().map_err(failed)?;
+        Ok(value)
+    }
+
+    /// Runs `body` on one unchanging view of the database.
+    pub(crate) fn read<T>(
+        &self,
+        body: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if !self.connection.is_autocommit() {
+            // Inside a view already: whoever opened it keeps it unchanging for us too.
+            return body();
+        }
+        let view = self.connection.unchecked_transaction().map_err(|error| self.failed(error))?;
+        let value = body()?;
+        view.finish().map_err(|error| self.failed(error))?;
+        Ok(value)
+    }
+
+    pub(crate) fn failed(&self, error: rusqlite::Error) -> StoreError {
+        failed(&self.path, error)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")
+            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
+            .map_err(|error| self.failed(error))
+    }
+
+    fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
+        self.write(|scope| match value {
+            Some(value) => {
+                scope.run("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, value)).map(drop)
+            }
+            None => scope.run("DELETE FROM meta WHERE key = ?1", [key]).map(drop),
+        })
+    }
+
+    fn own(opened: Result<Connection, rusqlite::Error>, path: PathBuf) -> Result<Self, StoreError> {
+        let connection = opened.map_err(|error| failed(&path, error))?;
+        let mut store = Self { connection, path };
+        store.set_busy_timeout(BUSY_TIMEOUT)?;
+        store.prepare()?;
+        Ok(store)
+    }
+
+    /// Checks the schema and installs it in a new file.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let failed = |error| failed(&self.path, error);
+        self.connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+        if self.schema_version()? == 0 {
+            // WAL is a property of the file, hence set once, outside any transaction.
+            self.connection
+                .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+                .map_err(failed)?;
+            self.write(|scope| {
+                // Somebody may have been faster.
+                if schema_version(&scope.transaction).map_err(|error| scope.failed(error))? == 0 {
+                    let install = format!("{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};");
+                    scope
+                        .transaction
+                        .execute_batch(&install)
+                        .map_err(|error| scope.failed(error))?;
+                }
+                Ok(())
+            })?;
+        }
+        match self.schema_version()? {
+            SCHEMA_VERSION => Ok(()),
+            found => Err(StoreError::Newer { path: self.path.clone(), found }),
+        }
+    }
+
+    fn schema_version(&self) -> Result<i64, StoreError> {
+        schema_version(&self.connection).map_err(|error| self.failed(error))
+    }
+}
+
+/// One open write transaction.
+pub(crate) struct Scope<'a> {
+    transaction: Transaction<'a>,
+    path: &'a Path,
+}
+
+impl Scope<'_> {
+    /// Runs one statement and counts the rows it changed.
+    pub(crate) fn run(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<usize, StoreError> {
+        self.transaction
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(|error| self.failed(error))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+
+    pub(crate) fn failed(&self, error: rusqlite::Error) -> StoreError {
+        failed(self.path, error)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.path
+    }
+}
+
+fn schema_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+pub(crate) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    match error.sqlite_error_code() {
+        Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy { path: path.into() },
+        _ => StoreError::Sqlite { path: path.into(), source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issue::NewIssue;
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tracker.db");
+        let store = Store::open(&path).unwrap();
+        store.connection.pragma_update(None, "user_version", 99).unwrap();
+        store.close().unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_failed_change_changes_nothing() {
+        let mut store = Store::open_in_memory().unwrap();
+        let refused: Result<(), _> = store.write(|scope| {
+            scope.run("INSERT INTO meta VALUES ('a', 'b')", [])?;
+            Err(StoreError::NotFound { id: "x".into() })
+        });
+        assert!(refused.is_err());
+        assert_eq!(store.meta("a").unwrap(), None);
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_close() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tracker.db");
+        let mut store = Store::open(&path).unwrap();
+        store.set_prefix("drip").unwrap();
+        let made = store.create(NewIssue::titled("a")).unwrap();
+        store.close().unwrap();
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "the write-ahead log is folded in at close: {left:?}");
+        let store = Store::open_existing(&path).unwrap();
+        assert_eq!(store.show(&made.id).unwrap(), made);
+        assert!(made.id.starts_with("drip-"));
+        store.close().unwrap();
+    }
+}

@@ -41,7 +41,7 @@ pub enum Net {
 
 /// What a case may grow by, a round, without failing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Things or bytes a round, by resource.
     pub(crate) allowed: BTreeMap<Resource, u64>,
     /// Ceiling on peak resident memory, in bytes.
@@ -84,6 +84,8 @@ pub struct Case {
     pub(crate) should_panic: Option<ShouldPanic>,
     /// Directory of the package under test: sites are looked for there first.
     pub(crate) package: Option<&'static str>,
+    /// A case of the harness's own, known by a number instead of its name.
+    pub(crate) special: Option<u32>,
 }
 
 /// That the body must panic, and with what.
@@ -128,6 +130,7 @@ impl Case {
             ignored: false,
             should_panic: None,
             package: None,
+            special: None,
         }
     }
 

@@ -156,7 +156,7 @@ impl Runner {
             }
         }
         #[cfg(feature = "tokio")]
-        if let Some(runtime) = &self.runtime {
+        if let Some(runtime) = self.runtime.as_ref().filter(|_| case.special.is_none()) {
             runtime.drain();
         }
     }

@@ -34,39 +34,42 @@
 #![warn(missing_docs)]
 
 // What a user writes.
+mod failed;
 mod case;
 mod context;
-mod failed;
 mod gauge;
 mod suite;
 
 // The trial, from outside and from inside.
-mod canary;
-mod cancel;
-mod child;
-mod descendant;
-mod namespace;
+mod trial;
 mod observe;
+mod shared;
+mod canary;
+mod child;
+mod namespace;
 #[cfg(feature = "tokio")]
 mod runtime;
-mod settle;
-mod shared;
 mod subject;
+mod descendant;
 mod survivor;
-mod trial;
+mod settle;
+mod cancel;
 
 // What is read, and what it means.
-mod explain;
-mod judge;
 mod probe;
 mod snapshot;
+mod births;
+mod evidence;
+mod judge;
+mod explain;
 mod symbol;
 
-// The shared table and what fills it.
-mod agent;
-mod region;
-mod run;
+// The shared table and what fills it; what lasts for a whole run.
+#[expect(dead_code, reason = "the layout is compiled into the agent as well, which uses the rest")]
 mod table;
+mod region;
+mod agent;
+mod run;
 
 pub use case::{Case, Net};
 pub use context::{Context, ProcessId};

@@ -13,7 +13,7 @@ use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasu
 
 use crate::agent::Agent;
 use crate::probe::process;
-use crate::subject::next_trial;
+use crate::subject::{Spawn, Subject, next_trial};
 use crate::symbol::Symbolizer;
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
@@ -88,12 +88,10 @@ impl Run {
         })?;
         let base = base_directory()
             .map_err(|error| format!("no private directory for the trials: {error}; set TMPDIR to one that can be written"))?;
-        let agent = match std::env::var("WATERTIGHT_BLIND") {
-            // The tests of the harness prove with it that a missing agent is never green.
-            Ok(blind) if blind.split(',').any(|name| name == "agent") => {
-                Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
-            }
-            _ => Agent::install(&base),
+        let agent = if is_blinded("agent") {
+            Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
+        } else {
+            Agent::install(&base)
         };
         Ok(Self {
             id,
@@ -139,6 +137,23 @@ impl Run {
         swept
     }
 
+    /// Starts a main process and enters it among those that run, at once: whoever reaps orphans
+    /// must never meet one that is not entered.
+    pub(crate) fn start(&self, spawn: &Spawn<'_>) -> io::Result<Subject> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = Subject::spawn(spawn)?;
+        running.push(subject.pid);
+        Ok(subject)
+    }
+
+    /// A main process has ended and was reaped.
+    pub(crate) fn ended(&self, pid: u32) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|running| *running != pid);
+    }
+
     /// The run's first line.
     pub(crate) fn record(&self) -> RunRecord {
         let mut record = RunRecord::default();
@@ -162,6 +177,13 @@ impl Run {
         }
         blind
     }
+}
+
+/// Whether a probe (or the agent) is switched off by `WATERTIGHT_BLIND`: an internal switch with which
+/// the tests prove that a blind probe is never green.
+pub(crate) fn is_blinded(name: &str) -> bool {
+    std::env::var("WATERTIGHT_BLIND")
+        .is_ok_and(|blind| blind.split(',').any(|blinded| blinded == name))
 }
 
 /// `trial-<pid>-<start>-<n>`

@@ -151,7 +151,9 @@ impl Suite {
             "shared" => shared(self.shared_passes),
             "off" => Mode::Off,
             other => {
-                return Err(format!("WATERTIGHT_MODE={other} is unknown; use trial, shared or off"));
+                return Err(format!(
+                    "WATERTIGHT_MODE={other} is unknown; use trial, shared or off"
+                ));
             }
         })
     }
@@ -248,7 +250,7 @@ impl Suite {
                 Trial::test(cases[index].name.clone(), move || {
                     let tried = match &shared {
                         Some(shared) => shared.result(&run, &cases, index),
-                        None => try_case(&run, &cases[index], index),
+                        None => try_case(&run, &cases[index]),
                     };
                     report(&run, &summary, &tried.record, &tried.output)
                 })

@@ -13,14 +13,16 @@ pub(crate) const ROUNDS_MAX: u32 = 12;
 /// Time for one trial when neither case nor suite declares any. A hang must end, a slow test must not.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
+type SyncBody = dyn Fn(&Context) -> Result<(), Failed> + Send + Sync;
+
 #[cfg(feature = "tokio")]
-pub(crate) type AsyncBody = dyn for<'a> Fn(&'a Context) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>
+type AsyncBody = dyn for<'a> Fn(&'a Context) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>
     + Send
     + Sync;
 
 /// What a round runs.
 pub(crate) enum Body {
-    Sync(Box<dyn Fn(&Context) -> Result<(), Failed> + Send + Sync>),
+    Sync(Box<SyncBody>),
     #[cfg(feature = "tokio")]
     Async {
         body: Box<AsyncBody>,

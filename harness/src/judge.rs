@@ -558,3 +558,6 @@ fn add_blocks(a: &str, b: &str) -> String {
         |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
     blocks_text(count(a) + count(b))
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,12 @@ pub use suite::Suite;
 pub use watertight_macros::test;
 pub use watertight_report::model::Resource;
 
+/// The agent's unwinder, compiled here a second time so that its own tests run with ours.
+#[cfg(test)]
+#[expect(dead_code, reason = "the agent uses it all, its tests only a part")]
+#[path = "../agent/stack.rs"]
+mod stack;
+
 /// The `main` of a test target whose cases are declared with [`macro@test`].
 ///
 /// ```no_run

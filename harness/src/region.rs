@@ -163,6 +163,7 @@ impl RegionMap {
     /// The modules that stacks have passed through. The main program has no name of its own there.
     pub(crate) fn modules(&self, program: &Path) -> Vec<LoadedModule> {
         let count = (self.module_next.load(Acquire) as usize).min(table::MODULES);
+        let seen = self.file.metadata().and_then(|data| data.created()).ok();
         self.modules[..count]
             .iter()
             .filter(|module| module.start.load(Acquire) != 0)
@@ -173,7 +174,8 @@ impl RegionMap {
                     start: module.start.load(Relaxed) as u64,
                     end: module.end.load(Relaxed) as u64,
                     bias: module.bias.load(Relaxed) as u64,
-                    seen: None,
+                    // A file that is written later is another program.
+                    seen,
                 }
             })
             .collect()

@@ -314,11 +314,7 @@ fn style(run: &Run) -> Style {
     let set =
         |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let colour = set("CLICOLOR_FORCE") || !set("NO_COLOR") && std::io::stderr().is_terminal();
-    let mut style = Style::default();
-    style.colour = colour;
-    style.stacks = set("WATERTIGHT_STACKS");
-    style.ledger = Some(shown(run.ledger.path()));
-    style
+    Style { colour, stacks: set("WATERTIGHT_STACKS"), ledger: Some(shown(run.ledger.path())) }
 }
 
 /// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into

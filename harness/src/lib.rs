@@ -81,7 +81,6 @@ pub use watertight_report::model::Resource;
 
 /// The agent's unwinder, compiled here a second time so that its own tests run with ours.
 #[cfg(test)]
-#[expect(dead_code, reason = "the agent uses it all, its tests only a part")]
 #[path = "../agent/stack.rs"]
 mod stack;
 

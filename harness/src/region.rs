@@ -143,12 +143,16 @@ impl RegionMap {
         frames
     }
 
-    /// Creation stack of a live thread.
+    /// Creation stack of a live thread. One that has not run yet has not written its id: any slot that
+    /// is being made is as good as its own then.
     pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {
-        let slot = self
-            .threads
-            .iter()
-            .find(|slot| slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == tid)?;
+        let with = |id: u32| {
+            let own = |slot: &&table::Thread| {
+                slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == id
+            };
+            self.threads.iter().find(own)
+        };
+        let slot = with(tid).or_else(|| with(0))?;
         Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
     }
 

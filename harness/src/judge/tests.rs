@@ -175,8 +175,7 @@ fn remains_are_decided_by_one_run() {
     });
     evidence.cleanups.push(Cleanup::new("remove", CleanupStatus::NeverReached, None));
     evidence.peak_bytes = Some(100);
-    let mut budget = Budget::default();
-    budget.rss_max = Some(90);
+    let budget = Budget { rss_max: Some(90), ..Budget::default() };
     let (findings, verdict) = judge(&evidence, &budget);
     let resources: Vec<_> = findings.iter().map(|finding| finding.resource).collect();
     assert_eq!(verdict, Verdict::Leaked);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
@@ -125,7 +125,10 @@ impl Run {
         let Ok(entries) = fs::read_dir(&self.base) else { return swept };
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some((supervisor, started)) = trial_owner(&name) else { continue };
+            let Some((supervisor, started)) = trial_owner(&name) else {
+                remove_old_agent(&entry.path(), &name);
+                continue;
+            };
             if process::stat(supervisor).is_ok_and(|stat| stat.started == started) {
                 continue;
             }
@@ -176,6 +179,19 @@ impl Run {
             blind.push(Unmeasured::new(Resource::Heap, reason.clone()));
         }
         blind
+    }
+}
+
+/// Removes the agent of a build that nobody has used for a week.
+fn remove_old_agent(path: &Path, name: &str) {
+    const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
+    let age = fs::metadata(path)
+        .and_then(|data| data.modified())
+        .ok()
+        .and_then(|time| time.elapsed().ok());
+    if name.starts_with("agent-") && age.is_some_and(|age| age > UNUSED) {
+        // One that is used again is written again.
+        let _ = fs::remove_dir_all(path);
     }
 }
 

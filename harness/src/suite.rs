@@ -248,6 +248,11 @@ impl Suite {
                     (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&summary), shared.clone());
                 let ignored = cases[index].ignored;
                 Trial::test(cases[index].name.clone(), move || {
+                    if run.cancelled.load(Acquire) {
+                        let record =
+                            crate::trial::skipped(&run, &cases[index], "the run was cancelled");
+                        return report(&run, &summary, &record, "");
+                    }
                     let tried = match &shared {
                         Some(shared) => shared.result(&run, &cases, index),
                         None => try_case(&run, &cases[index]),

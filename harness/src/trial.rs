@@ -147,6 +147,15 @@ fn package(case: &Case) -> PathBuf {
         .unwrap_or_default()
 }
 
+/// The record of a case that did not run.
+pub(crate) fn skipped(run: &Run, case: &Case, why: &str) -> TrialRecord {
+    let mut record = blank(run, case);
+    record.outcome = Outcome::Skipped;
+    record.message = Some(why.to_owned());
+    record.verdict = Verdict::Unmeasured;
+    record
+}
+
 pub(crate) fn not_started(run: &Run, case: &Case, error: &std::io::Error) -> Tried {
     let mut record = blank(run, case);
     record.outcome = Outcome::Crashed;

@@ -1,1 +1,3 @@
 //! Fixtures for the suites.
+
+pub mod guest;

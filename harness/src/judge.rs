@@ -111,7 +111,7 @@ pub(crate) struct HeapGroup {
     pub(crate) bytes: Vec<i64>,
 }
 
-/// Something that a descendant kept making and never released.
+/// Something that a process kept making and never released.
 #[derive(Debug, Clone)]
 pub(crate) struct Staircase {
     pub(crate) subject: String,

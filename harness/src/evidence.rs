@@ -11,6 +11,7 @@ use watertight_report::model::{
 use crate::case::Case;
 use crate::descendant::is_believed;
 use crate::explain::Namer;
+use crate::gauge;
 use crate::judge::{
     self, Creation, Evidence, Growth, HeapEvidence, Population, Remain, Staircase, Thing, classify,
     deltas,
@@ -175,7 +176,9 @@ fn gauges(part: &Part<'_>) -> Vec<Population> {
         // A gauge that the body declares starts at its first value.
         let first = part.counts.iter().find_map(|counts| of(counts, name)).unwrap_or(0);
         let series = part.counts.iter().map(|counts| of(counts, name).unwrap_or(first)).collect();
-        Population::counted(Resource::Gauge, name, series)
+        let mut population = Population::counted(Resource::Gauge, name, series);
+        population.declared = gauge::place(&part.seen.control, name).map(Creation::at);
+        population
     };
     last.gauges.iter().map(population).collect()
 }

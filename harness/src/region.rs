@@ -14,9 +14,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
+use watertight_report::model::Frame;
 
 use crate::symbol::LoadedModule;
-use crate::table::{self, CONTROL_FILE, Control, MAGIC, REGION_ENDING, Region, Text};
+use crate::table::{self, CONTROL_FILE, Control, MAGIC, Place, REGION_ENDING, Region, Text};
 
 /// The control file of a trial, mapped for reading and writing.
 pub(crate) struct ControlMap {
@@ -337,6 +338,18 @@ pub(crate) fn read_text<const N: usize>(from: &Text<N>) -> String {
     let len = (from.len.load(Acquire) as usize).min(N);
     let bytes: Vec<u8> = from.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Writes a caller's position.
+pub(crate) fn write_place(to: &Place, place: &std::panic::Location<'_>) {
+    write_text(&to.file, place.file());
+    to.line.store(place.line(), Release);
+}
+
+/// Reads a position; none where none was written.
+pub(crate) fn read_place(from: &Place) -> Option<Frame> {
+    let line = from.line.load(Acquire);
+    (line != 0).then(|| Frame::new(read_text(&from.file), line, ""))
 }
 
 /// Tells the supervisor that there is news.

@@ -1,1 +1,4 @@
 //! Fixtures for the suites.
+
+pub mod leaky;
+pub mod ledger;

@@ -121,7 +121,8 @@ pub fn resources(finding: &Finding) -> Vec<Resource> {
 /// Where no line or more than one is marked.
 pub fn marked(source: &str, mark: &str) -> u32 {
     let comment = format!("// {mark}");
-    let mut lines = (1..).zip(source.lines()).filter(|(_, line)| line.trim_end().ends_with(&comment));
+    let mut lines =
+        (1..).zip(source.lines()).filter(|(_, line)| line.trim_end().ends_with(&comment));
     match (lines.next(), lines.next()) {
         (Some((number, _)), None) => number,
         (None, _) => panic!("no line is marked `{comment}`"),

@@ -36,7 +36,8 @@ pub fn clean(_cx: &Context) -> Result<(), Failed> {
 /// Runs `body` beside the tracker's daemon, which listens on loopback TCP.
 fn with_daemon(body: impl FnOnce(&Scratch) -> Result<(), Failed>) -> Result<(), Failed> {
     let scratch = Scratch::new()?;
-    let mut started = control::start(&scratch.workspace, &mut daemon("serve", &scratch)?, PATIENCE)?;
+    let mut started =
+        control::start(&scratch.workspace, &mut daemon("serve", &scratch)?, PATIENCE)?;
     let called = body(&scratch);
     let stopped = control::stop(&scratch.workspace, PATIENCE);
     if stopped.is_err() {

@@ -32,7 +32,8 @@ fn leaky(_cx: &Context) -> Result<(), Failed> {
     let number = engines.len() + 1;
     let refused = |error: Failed| Failed::new(format!("test {number} got no engine: {error}"));
     let scratch = Scratch::new().map_err(refused)?;
-    let mut engine = Store::open(&scratch.database()).map_err(|error| refused(error.into()))?; // LEAK
+    let opened = Store::open(&scratch.database()); // LEAK
+    let mut engine = opened.map_err(|error| refused(error.into()))?;
     use_store(&mut engine).map_err(refused)?;
     engines.push(engine);
     Ok(())

@@ -43,7 +43,8 @@ async fn serve_some(joins: bool) -> Result<(), Failed> {
 }
 
 async fn accept(listener: UnixListener, stopping: CancellationToken, sessions: TaskTracker) {
-    while let Ok((stream, _)) = listener.accept().await { // LEAK connection
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return }; // LEAK connection
         sessions.spawn(session(stream, stopping.clone())); // LEAK task
     }
 }

@@ -87,6 +87,13 @@ pub(crate) struct Population {
     pub(crate) things: Vec<Thing>,
 }
 
+impl Population {
+    /// A population whose things are not known, or not yet.
+    pub(crate) fn counted(resource: Resource, what: &str, series: Vec<i64>) -> Self {
+        Self { resource, what: what.to_owned(), series, things: Vec::new() }
+    }
+}
+
 /// Live heap at each boundary, and where it comes from once that was asked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeapEvidence {
@@ -448,7 +455,7 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     }
 }
 
-fn blocks_text(blocks: i64) -> String {
+pub(crate) fn blocks_text(blocks: i64) -> String {
     if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
 }
 
@@ -551,3 +558,6 @@ fn add_blocks(a: &str, b: &str) -> String {
         |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
     blocks_text(count(a) + count(b))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use watertight_report::model::{
 use crate::case::Case;
 use crate::descendant::is_believed;
 use crate::explain::Namer;
+use crate::gauge;
 use crate::judge::{
     self, Creation, Evidence, Growth, HeapEvidence, Population, Remain, Staircase, Thing, classify,
     deltas,
@@ -54,10 +55,7 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     }
     evidence.remains = remains(part, namer);
     if part.takes_rest {
-        evidence.staircases = staircases(seen, namer, false);
-        evidence
-            .staircases
-            .extend(seen.steady.iter().flat_map(|steady| steady_growth(seen, steady, namer)));
+        evidence.staircases = stairs(seen, namer, false);
     }
     blind(&mut evidence);
     evidence
@@ -108,7 +106,12 @@ pub(crate) fn explain(evidence: &mut Evidence, explained: &Part<'_>, namer: &Nam
         heap.groups = Some(namer.heap_groups(region, &blocks, explained.rounds));
     }
     if explained.takes_rest {
-        evidence.staircases.extend(staircases(seen, namer, true));
+        let explained = stairs(seen, namer, true);
+        evidence.staircases.retain(|known| {
+            known.resource != Resource::Heap
+                || !explained.iter().any(|new| new.subject == known.subject)
+        });
+        evidence.staircases.extend(explained);
     }
 }
 
@@ -173,7 +176,9 @@ fn gauges(part: &Part<'_>) -> Vec<Population> {
         // A gauge that the body declares starts at its first value.
         let first = part.counts.iter().find_map(|counts| of(counts, name)).unwrap_or(0);
         let series = part.counts.iter().map(|counts| of(counts, name).unwrap_or(first)).collect();
-        Population::counted(Resource::Gauge, name, series)
+        let mut population = Population::counted(Resource::Gauge, name, series);
+        population.declared = gauge::place(&part.seen.control, name).map(Creation::at);
+        population
     };
     last.gauges.iter().map(population).collect()
 }
@@ -272,17 +277,19 @@ fn spawn_site(seen: &Observation, namer: &Namer<'_>, pid: u32) -> (Option<Creati
     (nearest, None)
 }
 
-/// What descendants kept making: descriptors in every run, heap in an explain run.
-fn staircases(seen: &Observation, namer: &Namer<'_>, heap: bool) -> Vec<Staircase> {
+/// What processes kept making: by repetition where the body has repeated something for them, else by
+/// time. Descriptors and threads in every run; heap in an explain run, which knows its stacks.
+fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> Vec<Staircase> {
+    let mut found: Vec<Staircase> = seen
+        .steady
+        .iter()
+        .flat_map(|steady| steady_growth(seen, steady, namer, explained))
+        .collect();
+    let repeated: Vec<u32> = seen.steady.iter().map(|steady| steady.pid).collect();
     let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut found = Vec::new();
-    for descendant in descendants.iter() {
-        for raw in descendant
-            .staircases()
-            .into_iter()
-            .filter(|raw| raw.is_heap == heap)
-            .take(STAIRCASES_MAX)
-        {
+    for descendant in descendants.iter().filter(|descendant| !repeated.contains(&descendant.pid)) {
+        let raw = descendant.staircases().into_iter().filter(|raw| raw.is_heap == explained);
+        for raw in raw.take(STAIRCASES_MAX) {
             let creation = namer.creation(&descendant.region, &descendant.executable, raw.stack);
             if creation.as_ref().is_some_and(is_bounded_cache) {
                 continue;
@@ -321,7 +328,12 @@ fn is_bounded_cache(creation: &Creation) -> bool {
 }
 
 /// What grew with each repetition of `cx.steady` in one subject.
-fn steady_growth(seen: &Observation, steady: &Steady, namer: &Namer<'_>) -> Vec<Staircase> {
+fn steady_growth(
+    seen: &Observation,
+    steady: &Steady,
+    namer: &Namer<'_>,
+    explained: bool,
+) -> Vec<Staircase> {
     let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     let descendant = descendants.of(steady.pid);
     let own = seen.control.main.load(Relaxed) == steady.pid;
@@ -331,38 +343,64 @@ fn steady_growth(seen: &Observation, steady: &Steady, namer: &Namer<'_>) -> Vec<
         None => format!("process {}", steady.pid),
     };
     let repetitions = steady.fds.len().saturating_sub(1);
-    let made = |stack: Option<u32>| match descendant {
-        Some(descendant) => namer.creation(&descendant.region, &descendant.executable, stack?),
-        None => namer.own(seen.region.as_ref(), stack?),
+    let stair = |resource, what: String, growth, per_step, creation| Staircase {
+        subject: subject.clone(),
+        resource,
+        what,
+        growth,
+        per_step,
+        creation,
+        note: Some(format!("it grew with each of {repetitions} repetitions")),
     };
-    let region =
-        descendant.map(|descendant| &descendant.region).or(seen.region.as_ref().filter(|_| own));
-    let mut found = Vec::new();
     let kinds: [(Resource, &str, &[i64], usize); 3] = [
         (Resource::Fd, "descriptors", &steady.fds, 1),
         (Resource::Thread, "threads", &steady.threads, 1),
         (Resource::Heap, "heap", &steady.heap_bytes, judge::HEAP_ROUNDS),
     ];
+    let mut found = Vec::new();
     for (resource, what, series, confirm) in kinds {
-        if classify(series, 0, confirm) != Growth::Leak {
+        let is_heap = resource == Resource::Heap;
+        if classify(series, 0, confirm) != Growth::Leak || explained && !is_heap {
             continue;
         }
-        let growth = series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
-        let stack = region.and_then(|region| match resource {
-            Resource::Fd => region.busiest_fd_stack(&steady.samples),
-            Resource::Thread => region.newest_thread_stack(),
-            _ => None,
-        });
-        let creation = made(stack);
-        found.push(Staircase {
-            subject: subject.clone(),
-            resource,
-            what: what.to_owned(),
-            growth,
-            per_step: judge::median(&deltas(series)),
-            creation,
-            note: Some(format!("it grew with each of {repetitions} repetitions of `steady`")),
-        });
+        // What each stack has kept since the first repetition: as many as there were repetitions.
+        let mut told = false;
+        for (stack, live) in &steady.last {
+            let warm = steady.warm.get(stack).copied().unwrap_or_default();
+            let (things, growth) = match resource {
+                Resource::Fd => (live.fds - warm.fds, live.fds - warm.fds),
+                Resource::Heap => (live.blocks - warm.blocks, live.bytes - warm.bytes),
+                _ => (0, 0),
+            };
+            if things + 1 < repetitions as i64 || things == 0 {
+                continue;
+            }
+            let creation = match descendant {
+                Some(descendant) => {
+                    namer.creation(&descendant.region, &descendant.executable, *stack)
+                }
+                None => namer.own(seen.region.as_ref(), *stack),
+            };
+            let what = if is_heap { judge::blocks_text(things) } else { what.to_owned() };
+            found.push(stair(
+                resource,
+                what,
+                growth,
+                growth / (repetitions as i64 - 1).max(1),
+                creation,
+            ));
+            told = true;
+        }
+        if !told {
+            let growth = series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
+            found.push(stair(
+                resource,
+                what.to_owned(),
+                growth,
+                judge::median(&deltas(series)),
+                None,
+            ));
+        }
     }
     found
 }
@@ -401,30 +439,4 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
         }
     }
     unmeasured
-}
-
-impl RegionMap {
-    /// The stack that made most of the descriptors which are open and were made since the first sample.
-    fn busiest_fd_stack(&self, samples: &[u32]) -> Option<u32> {
-        let from = *samples.first()?;
-        let top = (self.fd_top.load(Relaxed) as usize).min(crate::table::FD_SLOTS);
-        let mut made: HashMap<u32, u32> = HashMap::new();
-        for slot in self.fds[..top].iter().filter(|slot| slot.kind.load(Relaxed) != 0) {
-            if slot.sample.load(Relaxed) >= from {
-                *made.entry(slot.stack.load(Relaxed)).or_default() += 1;
-            }
-        }
-        made.into_iter()
-            .max_by_key(|(stack, count)| (*count, *stack))
-            .map(|(stack, _)| stack)
-            .filter(|stack| *stack != 0)
-    }
-
-    /// The stack that made the newest thread.
-    fn newest_thread_stack(&self) -> Option<u32> {
-        let alive = self.threads.iter().filter(|slot| slot.state.load(Relaxed) != 0);
-        alive
-            .max_by_key(|slot| (slot.sample.load(Relaxed), slot.tid.load(Relaxed)))
-            .map(|slot| slot.stack.load(Relaxed))
-    }
 }

@@ -23,6 +23,7 @@ use watertight_report::model::{Cleanup, Net as NetRecord, Outcome};
 use crate::births::Births;
 use crate::case::{Case, DEADLINE, Net};
 use crate::descendant::Descendants;
+use crate::judge::Creation;
 use crate::probe::process;
 use crate::probe::time_wait;
 use crate::region::{self, ControlMap, LiveBlock, RegionMap, write_text};
@@ -108,7 +109,7 @@ pub(crate) struct Observation {
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) zombies: Vec<process::Stat>,
     pub(crate) survivors: Vec<Survivor>,
-    pub(crate) cleanups: Vec<Cleanup>,
+    pub(crate) cleanups: Vec<(Cleanup, Option<Creation>)>,
     pub(crate) steady: Vec<Steady>,
     /// The cases that ran, in shared mode, in their order.
     pub(crate) steps: Vec<Step>,

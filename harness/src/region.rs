@@ -4,6 +4,7 @@
 //! while another process writes it. What is read may be stale or half a note; users of this module
 //! check it against the kernel.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,9 +14,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
+use watertight_report::model::Frame;
 
 use crate::symbol::LoadedModule;
-use crate::table::{self, CONTROL_FILE, Control, MAGIC, REGION_ENDING, Region, Text};
+use crate::table::{self, CONTROL_FILE, Control, MAGIC, Place, REGION_ENDING, Region, Text};
 
 /// The control file of a trial, mapped for reading and writing.
 pub(crate) struct ControlMap {
@@ -200,6 +202,27 @@ impl RegionMap {
             .collect()
     }
 
+    /// What lives of each creation stack now: cheap, because only used stacks are looked at.
+    pub(crate) fn live_stacks(&self) -> HashMap<u32, LiveStack> {
+        let used = (self.stack_next.load(Acquire) as usize).min(table::STACKS);
+        let ids = self.stack_index[..used].iter().map(|id| id.load(Acquire));
+        let live = |made: &AtomicU32, gone: &AtomicU32| {
+            i64::from(made.load(Relaxed)) - i64::from(gone.load(Relaxed))
+        };
+        ids.filter_map(|id| {
+            let stack = self.stacks.get(id as usize).filter(|_| id != 0)?;
+            Some((
+                id,
+                LiveStack {
+                    fds: live(&stack.fds_made, &stack.fds_closed),
+                    blocks: live(&stack.blocks_made, &stack.blocks_freed),
+                    bytes: stack.bytes_live.load(Relaxed) as i64,
+                },
+            ))
+        })
+        .collect()
+    }
+
     /// Heap blocks that live now, in explain runs. The file is sparse and reading a hole would fill
     /// it, so only what holds data is looked at (lseek(2), SEEK_DATA).
     pub(crate) fn live_blocks(&self) -> Vec<LiveBlock> {
@@ -239,6 +262,15 @@ impl std::ops::Deref for RegionMap {
         // SAFETY: as for `ControlMap`.
         unsafe { &*self.map.as_ptr().cast() }
     }
+}
+
+/// What lives of one creation stack.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LiveStack {
+    pub(crate) fds: i64,
+    /// Counted in explain runs only.
+    pub(crate) blocks: i64,
+    pub(crate) bytes: i64,
 }
 
 /// A heap block that lives at the end of an explain run.
@@ -306,6 +338,18 @@ pub(crate) fn read_text<const N: usize>(from: &Text<N>) -> String {
     let len = (from.len.load(Acquire) as usize).min(N);
     let bytes: Vec<u8> = from.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Writes a caller's position.
+pub(crate) fn write_place(to: &Place, place: &std::panic::Location<'_>) {
+    write_text(&to.file, place.file());
+    to.line.store(place.line(), Release);
+}
+
+/// Reads a position; none where none was written.
+pub(crate) fn read_place(from: &Place) -> Option<Frame> {
+    let line = from.line.load(Acquire);
+    (line != 0).then(|| Frame::new(read_text(&from.file), line, ""))
 }
 
 /// Tells the supervisor that there is news.

@@ -165,6 +165,17 @@ pub(crate) struct Gauge {
     pub(crate) name: Text<60>,
     /// Its value at the last boundary.
     pub(crate) value: AtomicI64,
+    /// The line that declared it.
+    pub(crate) place: Place,
+}
+
+/// A source position.
+#[repr(C)]
+pub(crate) struct Place {
+    /// The file as the compiler prints it.
+    pub(crate) file: Text<252>,
+    /// The line, 0 for none.
+    pub(crate) line: AtomicU32,
 }
 
 /// One declared clean-up.
@@ -176,6 +187,8 @@ pub(crate) struct Cleanup {
     pub(crate) status: AtomicU32,
     /// Its error.
     pub(crate) error: Text<252>,
+    /// The line that declared it.
+    pub(crate) place: Place,
 }
 
 /// Declared, and not reached yet.

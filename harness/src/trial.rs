@@ -119,7 +119,7 @@ pub(crate) fn record(
     record.readings = readings(part, &evidence);
     record.unmeasured = evidence.unmeasured;
     record.findings = findings;
-    record.cleanups = evidence.cleanups;
+    record.cleanups = evidence.cleanups.into_iter().map(|(cleanup, _)| cleanup).collect();
     record.notes = notes(case, part);
     Tried { record, output: part.seen.output.clone() }
 }

@@ -173,7 +173,7 @@ fn remains_are_decided_by_one_run() {
         facts: ProcessFacts::new(17, watertight_report::model::ProcessState::Outlived),
         creation: None,
     });
-    evidence.cleanups.push(Cleanup::new("remove", CleanupStatus::NeverReached, None));
+    evidence.cleanups.push((Cleanup::new("remove", CleanupStatus::NeverReached, None), None));
     evidence.peak_bytes = Some(100);
     let budget = Budget { rss_max: Some(90), ..Budget::default() };
     let (findings, verdict) = judge(&evidence, &budget);

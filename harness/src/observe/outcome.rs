@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 use watertight_report::model::{Cleanup, CleanupStatus, Outcome};
 
 use super::Ended;
-use crate::region::{ControlMap, read_text};
+use crate::judge::Creation;
+use crate::region::{ControlMap, read_place, read_text};
 use crate::table::{BODY_FAILED, BODY_PASSED, CLEANUP_FAILED, CLEANUP_RAN, NET_REFUSED};
 
 /// What became of the body, from what it said and how the process ended.
@@ -73,7 +74,7 @@ pub(super) fn outcome(
     }
 }
 
-pub(super) fn read_cleanups(control: &ControlMap) -> Vec<Cleanup> {
+pub(super) fn read_cleanups(control: &ControlMap) -> Vec<(Cleanup, Option<Creation>)> {
     control
         .cleanups
         .iter()
@@ -85,7 +86,8 @@ pub(super) fn read_cleanups(control: &ControlMap) -> Vec<Cleanup> {
                 CLEANUP_FAILED => CleanupStatus::Failed,
                 _ => CleanupStatus::NeverReached,
             };
-            Cleanup::new(read_text(&cleanup.name), status, error)
+            let declared = read_place(&cleanup.place).map(Creation::at);
+            (Cleanup::new(read_text(&cleanup.name), status, error), declared)
         })
         .collect()
 }

@@ -1,12 +1,13 @@
 //! `cx.steady`: every watched process, and the test's own, at each repetition.
 
+use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Acquire;
 
 use super::Watch;
 use crate::judge::{self, Growth};
 use crate::probe;
-use crate::region::RegionMap;
+use crate::region::{LiveStack, RegionMap};
 
 /// One subject at each boundary of `cx.steady`.
 #[derive(Debug, Clone)]
@@ -16,8 +17,9 @@ pub(crate) struct Steady {
     pub(crate) threads: Vec<i64>,
     pub(crate) heap_bytes: Vec<i64>,
     pub(crate) heap_blocks: Vec<i64>,
-    /// Sample number at each boundary.
-    pub(crate) samples: Vec<u32>,
+    /// What lived of each stack after the first repetition, which warms up, and after the last.
+    pub(crate) warm: HashMap<u32, LiveStack>,
+    pub(crate) last: HashMap<u32, LiveStack>,
 }
 
 impl Steady {
@@ -34,7 +36,8 @@ impl Steady {
             threads: Vec::new(),
             heap_bytes: Vec::new(),
             heap_blocks: Vec::new(),
-            samples: Vec::new(),
+            warm: HashMap::new(),
+            last: HashMap::new(),
         }
     }
 }
@@ -45,7 +48,6 @@ impl Watch<'_> {
         let repetition = self.control.steady_round.load(Acquire);
         let mut descendants = self.descendants.lock().unwrap_or_else(PoisonError::into_inner);
         descendants.sample();
-        let sample = self.control.sample.load(Acquire);
         let watched =
             self.control.watched.iter().map(|pid| pid.load(Acquire)).filter(|pid| *pid != 0);
         for pid in std::iter::once(self.pid).chain(watched) {
@@ -61,11 +63,12 @@ impl Watch<'_> {
                     self.steady.len() - 1
                 }
             };
-            let heap = if pid == self.pid {
-                self.region.as_ref().map(RegionMap::heap)
-            } else {
-                descendants.of(pid).map(|descendant| descendant.region.heap())
+            let region = match &self.region {
+                Some(region) if pid == self.pid => Some(region),
+                _ => descendants.of(pid).map(|descendant| &descendant.region),
             };
+            let heap = region.map(RegionMap::heap);
+            let stacks = region.map(RegionMap::live_stacks).unwrap_or_default();
             let steady = &mut self.steady[at];
             let count = |count: Result<u64, _>| count.map_or(-1, |count: u64| count as i64);
             steady.fds.push(count(probe::fd::count(pid)));
@@ -73,7 +76,11 @@ impl Watch<'_> {
             let heap = heap.unwrap_or_default();
             steady.heap_bytes.push(heap.bytes);
             steady.heap_blocks.push(heap.blocks);
-            steady.samples.push(sample);
+            if repetition <= 1 {
+                steady.warm = stacks;
+            } else {
+                steady.last = stacks;
+            }
         }
     }
 }

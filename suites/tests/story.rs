@@ -7,8 +7,10 @@
 use std::process::Command;
 
 use watertight_report::model::{
-    CleanupStatus, Finding, Outcome, ProcessState, Resource, SUBJECT_TEST, Status, Trial, Verdict,
+    CleanupStatus, Finding, Mode, Outcome, ProcessState, Resource, SUBJECT_TEST, Status, Trial,
+    Verdict,
 };
+use watertight_suites::leaky::engine_registry::TESTS;
 use watertight_suites::ledger::{Ran, leaks, marked, resources, run};
 
 /// What libtest and its likes exit with when a test has failed.
@@ -164,6 +166,55 @@ fn a_daemon_that_outlives_its_test() {
         assert!(!there.is_ok_and(|command| command.contains("leaky-daemon")), "{leak:#?}");
     }
     clean("daemon_outlives_its_test");
+}
+
+/// Runs one half of the registry's suite with a limit of 256 descriptors.
+fn registry(half: &str, passes: u32) -> Ran {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""]);
+    command.args([env!("CARGO_BIN_EXE_leaky-registry"), half]);
+    run(command.env("REGISTRY_PASSES", passes.to_string())).unwrap()
+}
+
+#[test]
+fn a_registry_of_engines_over_a_suite() {
+    let source = source!("engine_registry.rs");
+    // Four passes of twelve tests stay below the limit: it is foretold.
+    let ran = registry("leaky::", 4);
+    assert_eq!((ran.code, ran.trials.len()), (Some(RED), TESTS), "{}", ran.output);
+    let mut foretold = Vec::new();
+    for trial in &ran.trials {
+        assert_eq!((trial.mode, trial.outcome), (Mode::Shared, Outcome::Passed));
+        assert_eq!((trial.verdict, trial.rounds), (Verdict::Leaked, 4), "{trial:#?}");
+        let leaks = leaks(trial);
+        assert_eq!(resources(leaks[0]), [Resource::Fd, Resource::Heap], "{leaks:#?}");
+        assert_eq!((leaks[0].subject.as_str(), leaks[0].per_round), (SUBJECT_TEST, 3));
+        assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
+        assert_rest_is_heap_of(&source, SUBJECT_TEST, &leaks[1..]);
+        let forecast = leaks[0].forecast.as_ref().expect("a forecast");
+        assert_eq!((forecast.limit.as_str(), forecast.value), ("RLIMIT_NOFILE", 256));
+        assert_eq!(forecast.unit, "test");
+        foretold.push(forecast.at);
+    }
+    assert!(foretold.iter().all(|at| *at == foretold[0]), "one suite, one test: {foretold:?}");
+
+    // Ten passes reach it: the registry's own count says at which test.
+    let ran = registry("leaky::", 10);
+    assert_eq!(ran.code, Some(RED), "{}", ran.output);
+    let said = ran.trials.iter().flat_map(|trial| trial.notes.iter().chain(&trial.message));
+    let met: Vec<u64> = said
+        .filter_map(|said| {
+            said.split_once(" got no engine")?.0.rsplit_once("test ")?.1.parse().ok()
+        })
+        .collect();
+    assert_eq!(met, foretold[..1], "{}", ran.output);
+    assert_eq!(ran.trials.len(), TESTS);
+
+    let ran = registry("clean::", 10);
+    assert_eq!((ran.code, ran.trials.len()), (Some(0), TESTS), "{}", ran.output);
+    for trial in &ran.trials {
+        assert_eq!((trial.verdict, trial.mode), (Verdict::Clean, Mode::Shared), "{trial:#?}");
+    }
 }
 
 #[test]

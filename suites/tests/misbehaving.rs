@@ -12,7 +12,9 @@ const SOURCE: &str = include_str!("../src/bin/misbehaving.rs");
 /// All of them, in one run.
 fn ran() -> &'static Ran {
     static RAN: OnceLock<Ran> = OnceLock::new();
-    RAN.get_or_init(|| run(&mut Command::new(env!("CARGO_BIN_EXE_misbehaving"))).unwrap())
+    RAN.get_or_init(|| {
+        run(&mut Command::new(env!("CARGO_BIN_EXE_misbehaving"))).expect("a whole ledger")
+    })
 }
 
 /// The trial of a case, which ended like this.

@@ -35,7 +35,8 @@ fn without(namespaces: &[&str], preparation: &str) -> Option<Command> {
 
 /// Runs one twin under a profile; gives the run and the twin's trial.
 fn run_twin(mut command: Command, profile: &str, case: &str) -> (Ran, Trial) {
-    let ran = run(command.env("WATERTIGHT_PROFILE", profile).args(["--exact", case])).unwrap();
+    let ran = run(command.env("WATERTIGHT_PROFILE", profile).args(["--exact", case]))
+        .expect("a whole ledger");
     let trial = ran.trial(case).clone();
     (ran, trial)
 }
@@ -84,7 +85,7 @@ fn the_preload_is_refused() {
     // The loader cannot map the agent from there, says so, and starts the program without it.
     let take = || without(&["-m"], "mount -t tmpfs -o noexec,size=1g none /dev/shm");
     if take().is_some() {
-        assert_heap_unmeasured(|| take().unwrap(), "LD_PRELOAD");
+        assert_heap_unmeasured(|| take().expect("it was possible a moment ago"), "LD_PRELOAD");
     }
 }
 

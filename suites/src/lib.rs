@@ -1,3 +1,5 @@
 //! Fixtures for the suites.
 
 pub mod guest;
+pub mod leaky;
+pub mod ledger;

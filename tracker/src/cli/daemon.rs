@@ -4,20 +4,20 @@ use std::io::{self, IsTerminal, Write};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::client::Client;
+use crate::daemon::control::{self, State};
+use crate::daemon::{Daemon, DaemonError, Options, ShutdownReport};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::paths::Workspace;
+use crate::process::close_inherited_on_exec;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use watertight_tracker::client::Client;
-use watertight_tracker::daemon::control::{self, State};
-use watertight_tracker::daemon::{Daemon, DaemonError, Options, ShutdownReport};
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::failure::Failure;
-use watertight_tracker::paths::Workspace;
-use watertight_tracker::process::close_inherited_on_exec;
 
-use crate::args::{DaemonVerb, Place, Run, Serve};
-use crate::output::{Output, Trouble};
+use super::args::{DaemonVerb, Place, Run, Serve};
+use super::output::{Output, Trouble};
 
 /// A daemon that takes longer to say how it is, is not well.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);

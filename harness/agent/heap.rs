@@ -247,6 +247,15 @@ fn home(thread: usize) -> usize {
     (hash as usize) & (SHARDS - 1)
 }
 
+/// The calling thread's shard, or the shared one.
+#[inline]
+pub(crate) fn shard(region: &Region) -> &Shard {
+    let thread = sys::thread_pointer();
+    let home = home(thread);
+    let shard = &region.shards[home];
+    if shard.owner.load(Relaxed) == thread { shard } else { find_shard(region, thread, home).0 }
+}
+
 /// The thread's shard by open addressing, claimed where it has none yet.
 #[cold]
 #[inline(never)]

@@ -53,7 +53,7 @@ static LOAD: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = load;
 /// The trial's control file as this process maps it, null where the process is not measured.
 /// The harness finds it by name, because the agent has taken the variable out of the environment.
 #[unsafe(no_mangle)]
-pub extern "C" fn watertight_agent_control() -> *const table::Control {
+extern "C" fn watertight_agent_control() -> *const table::Control {
     local::control_ptr()
 }
 

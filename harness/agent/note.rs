@@ -3,6 +3,7 @@
 use core::ffi::c_char;
 use core::sync::atomic::Ordering::*;
 
+use crate::heap;
 use crate::local;
 use crate::stack;
 use crate::table::{Control, FRAMES, MODULE_PATH, MODULES, Region, STACK_PROBES, STACKS, stack_hash};
@@ -15,14 +16,15 @@ pub(crate) fn stack_id(region: &Region, control: &Control) -> u32 {
     let stop_at = if own { control.body_sp.load(Relaxed) } else { 0 };
     // SAFETY: called on the thread's own live stack.
     let len = unsafe { stack::capture(&mut frames, 0, stop_at) };
-    intern(region, &frames[..len.min(FRAMES)])
+    let parent = heap::shard(region).creation.load(Relaxed);
+    intern(region, &frames[..len.min(FRAMES)], parent)
 }
 
 /// The number of a stack: found by its hash, or entered. Lock-free: a slot is claimed by its hash,
 /// the frames follow, the length publishes them. Two threads that meet in the same slot with the
 /// same hash have the same frames.
-fn intern(region: &Region, frames: &[usize]) -> u32 {
-    let hash = stack_hash(frames);
+fn intern(region: &Region, frames: &[usize], parent: u32) -> u32 {
+    let hash = stack_hash(frames, parent);
     let home = (hash >> 20) as usize;
     for probe in 0..STACK_PROBES {
         let at = 1 + (home + probe) % (STACKS - 1);
@@ -34,6 +36,7 @@ fn intern(region: &Region, frames: &[usize]) -> u32 {
                     for (to, from) in slot.frames.iter().zip(frames) {
                         to.store(*from, Relaxed);
                     }
+                    slot.parent.store(parent, Relaxed);
                     slot.len.store(frames.len() as u32, Release);
                     let next = region.stack_next.fetch_add(1, AcqRel) as usize;
                     if let Some(entry) = region.stack_index.get(next) {

@@ -6,11 +6,12 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 
+use crate::heap;
 use crate::local;
 use crate::next::forward;
 use crate::note;
 use crate::sys;
-use crate::table::{THREAD_SLOTS, Thread};
+use crate::table::{SHARDS, THREAD_SLOTS, Thread};
 
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type Create = unsafe extern "C" fn(*mut c_void, *const c_void, Start, *mut c_void) -> c_int;
@@ -71,14 +72,27 @@ unsafe extern "C-unwind" fn begin(own: *mut c_void) -> *mut c_void {
     let slot = unsafe { &*own.cast::<Thread>() };
     let pid = sys::getpid();
     slot.tid.store(sys::gettid(), Relaxed);
+    // A thread pointer is used again by later threads, so the mark is taken back at the end.
+    mark(slot.stack.load(Relaxed));
     let start = slot.start.load(Acquire);
     let argument = slot.argument.load(Acquire);
     slot.state.store(ALIVE, Release);
     // SAFETY: the program's own start routine and argument.
     let result = unsafe { core::mem::transmute::<usize, Start>(start)(argument as *mut c_void) };
+    mark(0);
     // In the child of a fork the slot still is the parent's.
     if sys::getpid() == pid {
         slot.state.store(FREE, Release);
     }
     result
+}
+
+/// Lets stacks taken on this thread go on in the stack that made it.
+fn mark(creation: u32) {
+    if let Some(region) = local::region() {
+        let shard = heap::shard(region);
+        if !core::ptr::eq(shard, &region.shards[SHARDS]) {
+            shard.creation.store(creation, Relaxed);
+        }
+    }
 }

@@ -13,14 +13,16 @@ pub(crate) const ROUNDS_MAX: u32 = 12;
 /// Time for one trial when neither case nor suite declares any. A hang must end, a slow test must not.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
+type SyncBody = dyn Fn(&Context) -> Result<(), Failed> + Send + Sync;
+
 #[cfg(feature = "tokio")]
-pub(crate) type AsyncBody = dyn for<'a> Fn(&'a Context) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>
+type AsyncBody = dyn for<'a> Fn(&'a Context) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>
     + Send
     + Sync;
 
 /// What a round runs.
 pub(crate) enum Body {
-    Sync(Box<dyn Fn(&Context) -> Result<(), Failed> + Send + Sync>),
+    Sync(Box<SyncBody>),
     #[cfg(feature = "tokio")]
     Async {
         body: Box<AsyncBody>,
@@ -41,7 +43,7 @@ pub enum Net {
 
 /// What a case may grow by, a round, without failing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Things or bytes a round, by resource.
     pub(crate) allowed: BTreeMap<Resource, u64>,
     /// Ceiling on peak resident memory, in bytes.
@@ -84,6 +86,8 @@ pub struct Case {
     pub(crate) should_panic: Option<ShouldPanic>,
     /// Directory of the package under test: sites are looked for there first.
     pub(crate) package: Option<&'static str>,
+    /// A case of the harness's own, known by a number instead of its name.
+    pub(crate) special: Option<u32>,
 }
 
 /// That the body must panic, and with what.
@@ -128,6 +132,7 @@ impl Case {
             ignored: false,
             should_panic: None,
             package: None,
+            special: None,
         }
     }
 

@@ -46,11 +46,11 @@ fn without_agent() -> Option<&'static Control> {
     // SAFETY: the first thing in main, so there is no other thread that could read the environment.
     unsafe { std::env::remove_var(ENV_TABLE) };
     let control = ControlMap::open(Path::new(&directory)).ok()?;
-    Some(&*LEAKED.get_or_init(|| control))
+    Some(MAPPED.get_or_init(|| control))
 }
 
 /// Lives as long as the process, as the agent's mapping does.
-static LEAKED: std::sync::OnceLock<ControlMap> = std::sync::OnceLock::new();
+static MAPPED: std::sync::OnceLock<ControlMap> = std::sync::OnceLock::new();
 
 /// Runs rounds of one case until the supervisor has seen enough.
 pub(crate) fn run(case: &Case, control: &'static Control) -> ExitCode {
@@ -156,7 +156,7 @@ impl Runner {
             }
         }
         #[cfg(feature = "tokio")]
-        if let Some(runtime) = &self.runtime {
+        if let Some(runtime) = self.runtime.as_ref().filter(|_| case.special.is_none()) {
             runtime.drain();
         }
     }

@@ -1,11 +1,12 @@
 //! What a body can ask of the harness while it runs.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::failed::Failed;
-use crate::region::{read_text, write_text};
+use crate::region::{read_text, write_place, write_text};
 use crate::table::{
     CLEANUP_FAILED, CLEANUP_PENDING, CLEANUP_RAN, CLEANUPS, Control, GO_LEAVE, STAGE_BODY,
     STAGE_STEADY,
@@ -85,14 +86,15 @@ impl Context {
 
     /// Declares a clean-up: it runs after the body, also after one that failed, last declared first.
     /// Whether it ran, failed or was never reached is in the record, and the last two fail the test.
+    #[track_caller]
     pub fn cleanup(&self, name: &str, run: impl FnOnce() -> Result<(), Failed> + Send + 'static) {
-        let slot = self.declare(name).unwrap_or(CLEANUPS);
+        let slot = self.declare(name, Location::caller()).unwrap_or(CLEANUPS);
         let mut cleanups = self.cleanups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         cleanups.push(PendingCleanup { slot, run: Box::new(run) });
     }
 
     /// Enters a clean-up in the control file, so that one that is never reached is known.
-    fn declare(&self, name: &str) -> Option<usize> {
+    fn declare(&self, name: &str, place: &Location<'_>) -> Option<usize> {
         let control = self.control?;
         let free = control.cleanups.iter().position(|cleanup| {
             let status = cleanup.status.load(Acquire);
@@ -101,6 +103,7 @@ impl Context {
         })?;
         let cleanup = &control.cleanups[free];
         write_text(&cleanup.name, name);
+        write_place(&cleanup.place, place);
         cleanup.status.store(CLEANUP_PENDING, Release);
         Some(free)
     }

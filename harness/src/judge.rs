@@ -31,6 +31,11 @@ pub(crate) struct Creation {
 }
 
 impl Creation {
+    /// A line that is known without a stack.
+    pub(crate) fn at(site: Frame) -> Self {
+        Self { site: Some(site), ..Self::default() }
+    }
+
     /// Things made under one key are one finding.
     fn key(&self) -> String {
         match &self.site {
@@ -85,6 +90,15 @@ pub(crate) struct Population {
     /// The count at each boundary, the first before round 1.
     pub(crate) series: Vec<i64>,
     pub(crate) things: Vec<Thing>,
+    /// Where it was declared, for what has no things.
+    pub(crate) declared: Option<Creation>,
+}
+
+impl Population {
+    /// A population whose things are not known, or not yet.
+    pub(crate) fn counted(resource: Resource, what: &str, series: Vec<i64>) -> Self {
+        Self { resource, what: what.to_owned(), series, things: Vec::new(), declared: None }
+    }
 }
 
 /// Live heap at each boundary, and where it comes from once that was asked.
@@ -104,7 +118,7 @@ pub(crate) struct HeapGroup {
     pub(crate) bytes: Vec<i64>,
 }
 
-/// Something that a descendant kept making and never released.
+/// Something that a process kept making and never released.
 #[derive(Debug, Clone)]
 pub(crate) struct Staircase {
     pub(crate) subject: String,
@@ -136,7 +150,8 @@ pub(crate) struct Evidence {
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) remains: Vec<Remain>,
     pub(crate) staircases: Vec<Staircase>,
-    pub(crate) cleanups: Vec<Cleanup>,
+    /// Declared clean-ups, with the line that declared each.
+    pub(crate) cleanups: Vec<(Cleanup, Option<Creation>)>,
     /// What was still falling at the deadline.
     pub(crate) unsettled: bool,
     pub(crate) unmeasured: Vec<Unmeasured>,
@@ -370,9 +385,10 @@ fn judge_population(
         if population.resource == Resource::TimeWait {
             atom.budget = Some(allowed);
         }
-        if population.resource == Resource::Task {
-            atom.creation = task_creation(evidence, rounds);
-        }
+        atom.creation = match population.resource {
+            Resource::Task => task_creation(evidence, rounds),
+            _ => population.declared.clone(),
+        };
         atoms.push(atom);
     }
 }
@@ -448,7 +464,7 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     }
 }
 
-fn blocks_text(blocks: i64) -> String {
+pub(crate) fn blocks_text(blocks: i64) -> String {
     if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
 }
 
@@ -461,10 +477,11 @@ fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
         atom.process = Some(remain.facts.clone());
         atoms.push(atom);
     }
-    for cleanup in &evidence.cleanups {
+    for (cleanup, declared) in &evidence.cleanups {
         if cleanup.status != CleanupStatus::Ran {
             let mut atom = Atom::new(Status::Leak, Resource::Cleanup, cleanup.name.clone(), 1, 1);
             atom.note = cleanup.error.clone();
+            atom.creation = declared.clone();
             atoms.push(atom);
         }
     }
@@ -551,3 +568,6 @@ fn add_blocks(a: &str, b: &str) -> String {
         |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
     blocks_text(count(a) + count(b))
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,39 +34,42 @@
 #![warn(missing_docs)]
 
 // What a user writes.
+mod failed;
 mod case;
 mod context;
-mod failed;
 mod gauge;
 mod suite;
 
 // The trial, from outside and from inside.
-mod canary;
-mod cancel;
-mod child;
-mod descendant;
-mod namespace;
+mod trial;
 mod observe;
+mod shared;
+mod canary;
+mod child;
+mod namespace;
 #[cfg(feature = "tokio")]
 mod runtime;
-mod settle;
-mod shared;
 mod subject;
+mod descendant;
 mod survivor;
-mod trial;
+mod settle;
+mod cancel;
 
 // What is read, and what it means.
-mod explain;
-mod judge;
 mod probe;
 mod snapshot;
+mod births;
+mod evidence;
+mod judge;
+mod explain;
 mod symbol;
 
-// The shared table and what fills it.
-mod agent;
-mod region;
-mod run;
+// The shared table and what fills it; what lasts for a whole run.
+#[expect(dead_code, reason = "the layout is compiled into the agent as well, which uses the rest")]
 mod table;
+mod region;
+mod agent;
+mod run;
 
 pub use case::{Case, Net};
 pub use context::{Context, ProcessId};
@@ -75,6 +78,11 @@ pub use gauge::gauge;
 pub use suite::Suite;
 pub use watertight_macros::test;
 pub use watertight_report::model::Resource;
+
+/// The agent's unwinder, compiled here a second time so that its own tests run with ours.
+#[cfg(test)]
+#[path = "../agent/stack.rs"]
+mod stack;
 
 /// The `main` of a test target whose cases are declared with [`macro@test`].
 ///

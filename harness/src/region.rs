@@ -4,6 +4,7 @@
 //! while another process writes it. What is read may be stale or half a note; users of this module
 //! check it against the kernel.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,10 +14,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
+use watertight_report::model::Frame;
 
-use crate::observe::LiveBlock;
 use crate::symbol::LoadedModule;
-use crate::table::{self, CONTROL_FILE, Control, MAGIC, REGION_ENDING, Region, Text};
+use crate::table::{self, CONTROL_FILE, Control, MAGIC, Place, REGION_ENDING, Region, Text};
 
 /// The control file of a trial, mapped for reading and writing.
 pub(crate) struct ControlMap {
@@ -85,8 +86,6 @@ pub(crate) fn own_control() -> Option<&'static Control> {
 pub(crate) struct RegionMap {
     map: MmapRaw,
     file: File,
-    /// File name, unique in the trial.
-    pub(crate) name: String,
 }
 
 impl RegionMap {
@@ -97,8 +96,7 @@ impl RegionMap {
             return None;
         }
         let map = MmapOptions::new().len(size_of::<Region>()).map_raw(&file).ok()?;
-        let name = path.file_name()?.to_string_lossy().into_owned();
-        let region = Self { map, file, name };
+        let region = Self { map, file };
         (region.magic.load(Acquire) == MAGIC).then_some(region)
     }
 
@@ -132,34 +130,46 @@ impl RegionMap {
         heap
     }
 
-    /// The return addresses of a stack, innermost first.
+    /// The return addresses of a stack, innermost first; where it was taken on a thread that the
+    /// program has made, it goes on in the stack that made the thread.
     pub(crate) fn stack(&self, id: u32) -> Vec<u64> {
-        let Some(stack) = self.stacks.get(id as usize).filter(|_| id != 0) else {
-            return Vec::new();
-        };
-        let len = (stack.len.load(Acquire) as usize).min(table::FRAMES);
-        stack.frames[..len].iter().map(|frame| frame.load(Relaxed) as u64).collect()
+        const GENERATIONS: usize = 4;
+        let mut frames = Vec::new();
+        let mut next = id;
+        for _ in 0..GENERATIONS {
+            let Some(stack) = self.stacks.get(next as usize).filter(|_| next != 0) else { break };
+            let len = (stack.len.load(Acquire) as usize).min(table::FRAMES);
+            frames.extend(stack.frames[..len].iter().map(|frame| frame.load(Relaxed) as u64));
+            next = stack.parent.load(Relaxed);
+        }
+        frames
     }
 
-    /// Creation stack of a live thread.
+    /// Creation stack of a live thread. One that has not run yet has not written its id: any slot that
+    /// is being made is as good as its own then.
     pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {
-        let slot = self
-            .threads
-            .iter()
-            .find(|slot| slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == tid)?;
+        let with = |id: u32| {
+            let own = |slot: &&table::Thread| {
+                slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == id
+            };
+            self.threads.iter().find(own)
+        };
+        let slot = with(tid).or_else(|| with(0))?;
         Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
     }
 
-    /// Creation stack of a process that this one has started.
-    pub(crate) fn spawn_stack(&self, pid: u32) -> Option<u32> {
+    /// Creation stack of a process that this one has started, and the round in which it did.
+    pub(crate) fn spawn(&self, pid: u32) -> Option<(u32, u32)> {
         let count = (self.spawn_next.load(Acquire) as usize).min(table::SPAWN_SLOTS);
         let slot = self.spawns[..count].iter().rfind(|slot| slot.pid.load(Acquire) == pid)?;
-        Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
+        let stack = slot.stack.load(Relaxed);
+        (stack != 0).then(|| (stack, slot.round.load(Relaxed)))
     }
 
     /// The modules that stacks have passed through. The main program has no name of its own there.
     pub(crate) fn modules(&self, program: &Path) -> Vec<LoadedModule> {
         let count = (self.module_next.load(Acquire) as usize).min(table::MODULES);
+        let seen = self.file.metadata().and_then(|data| data.created()).ok();
         self.modules[..count]
             .iter()
             .filter(|module| module.start.load(Acquire) != 0)
@@ -170,10 +180,47 @@ impl RegionMap {
                     start: module.start.load(Relaxed) as u64,
                     end: module.end.load(Relaxed) as u64,
                     bias: module.bias.load(Relaxed) as u64,
-                    seen: None,
+                    // A file that is written later is another program.
+                    seen,
                 }
             })
             .collect()
+    }
+
+    /// The pairs that this process closed first.
+    pub(crate) fn pairs(&self) -> Vec<Pair> {
+        let count = (self.pair_next.load(Acquire) as usize).min(table::PAIR_SLOTS);
+        self.pairs[..count]
+            .iter()
+            .filter(|pair| pair.ready.load(Acquire) == 1)
+            .map(|pair| Pair {
+                local: pair.local_port.load(Relaxed),
+                remote: pair.remote_port.load(Relaxed),
+                stack: pair.stack.load(Relaxed),
+                round: pair.round.load(Relaxed),
+            })
+            .collect()
+    }
+
+    /// What lives of each creation stack now: cheap, because only used stacks are looked at.
+    pub(crate) fn live_stacks(&self) -> HashMap<u32, LiveStack> {
+        let used = (self.stack_next.load(Acquire) as usize).min(table::STACKS);
+        let ids = self.stack_index[..used].iter().map(|id| id.load(Acquire));
+        let live = |made: &AtomicU32, gone: &AtomicU32| {
+            i64::from(made.load(Relaxed)) - i64::from(gone.load(Relaxed))
+        };
+        ids.filter_map(|id| {
+            let stack = self.stacks.get(id as usize).filter(|_| id != 0)?;
+            Some((
+                id,
+                LiveStack {
+                    fds: live(&stack.fds_made, &stack.fds_closed),
+                    blocks: live(&stack.blocks_made, &stack.blocks_freed),
+                    bytes: stack.bytes_live.load(Relaxed) as i64,
+                },
+            ))
+        })
+        .collect()
     }
 
     /// Heap blocks that live now, in explain runs. The file is sparse and reading a hole would fill
@@ -215,6 +262,32 @@ impl std::ops::Deref for RegionMap {
         // SAFETY: as for `ControlMap`.
         unsafe { &*self.map.as_ptr().cast() }
     }
+}
+
+/// What lives of one creation stack.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LiveStack {
+    pub(crate) fds: i64,
+    /// Counted in explain runs only.
+    pub(crate) blocks: i64,
+    pub(crate) bytes: i64,
+}
+
+/// A heap block that lives at the end of an explain run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LiveBlock {
+    pub(crate) stack: u32,
+    pub(crate) round: u32,
+    pub(crate) bytes: u64,
+}
+
+/// A port pair that a process has noted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) local: u16,
+    pub(crate) remote: u16,
+    pub(crate) stack: u32,
+    pub(crate) round: u32,
 }
 
 /// Live heap of one process, relative to where its counting began.
@@ -265,6 +338,18 @@ pub(crate) fn read_text<const N: usize>(from: &Text<N>) -> String {
     let len = (from.len.load(Acquire) as usize).min(N);
     let bytes: Vec<u8> = from.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Writes a caller's position.
+pub(crate) fn write_place(to: &Place, place: &std::panic::Location<'_>) {
+    write_text(&to.file, place.file());
+    to.line.store(place.line(), Release);
+}
+
+/// Reads a position; none where none was written.
+pub(crate) fn read_place(from: &Place) -> Option<Frame> {
+    let line = from.line.load(Acquire);
+    (line != 0).then(|| Frame::new(read_text(&from.file), line, ""))
 }
 
 /// Tells the supervisor that there is news.

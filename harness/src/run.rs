@@ -6,14 +6,14 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
 
 use crate::agent::Agent;
 use crate::probe::process;
-use crate::subject::next_trial;
+use crate::subject::{Spawn, Subject, next_trial};
 use crate::symbol::Symbolizer;
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
@@ -88,12 +88,10 @@ impl Run {
         })?;
         let base = base_directory()
             .map_err(|error| format!("no private directory for the trials: {error}; set TMPDIR to one that can be written"))?;
-        let agent = match std::env::var("WATERTIGHT_BLIND") {
-            // The tests of the harness prove with it that a missing agent is never green.
-            Ok(blind) if blind.split(',').any(|name| name == "agent") => {
-                Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
-            }
-            _ => Agent::install(&base),
+        let agent = if is_blinded("agent") {
+            Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
+        } else {
+            Agent::install(&base)
         };
         Ok(Self {
             id,
@@ -127,7 +125,10 @@ impl Run {
         let Ok(entries) = fs::read_dir(&self.base) else { return swept };
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some((supervisor, started)) = trial_owner(&name) else { continue };
+            let Some((supervisor, started)) = trial_owner(&name) else {
+                remove_old_agent(&entry.path(), &name);
+                continue;
+            };
             if process::stat(supervisor).is_ok_and(|stat| stat.started == started) {
                 continue;
             }
@@ -137,6 +138,23 @@ impl Run {
             }
         }
         swept
+    }
+
+    /// Starts a main process and enters it among those that run, at once: whoever reaps orphans
+    /// must never meet one that is not entered.
+    pub(crate) fn start(&self, spawn: &Spawn<'_>) -> io::Result<Subject> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = Subject::spawn(spawn)?;
+        running.push(subject.pid);
+        Ok(subject)
+    }
+
+    /// A main process has ended and was reaped.
+    pub(crate) fn ended(&self, pid: u32) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|running| *running != pid);
     }
 
     /// The run's first line.
@@ -162,6 +180,26 @@ impl Run {
         }
         blind
     }
+}
+
+/// Removes the agent of a build that nobody has used for a week.
+fn remove_old_agent(path: &Path, name: &str) {
+    const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
+    let age = fs::metadata(path)
+        .and_then(|data| data.modified())
+        .ok()
+        .and_then(|time| time.elapsed().ok());
+    if name.starts_with("agent-") && age.is_some_and(|age| age > UNUSED) {
+        // One that is used again is written again.
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+/// Whether a probe (or the agent) is switched off by `WATERTIGHT_BLIND`: an internal switch with which
+/// the tests prove that a blind probe is never green.
+pub(crate) fn is_blinded(name: &str) -> bool {
+    std::env::var("WATERTIGHT_BLIND")
+        .is_ok_and(|blind| blind.split(',').any(|blinded| blinded == name))
 }
 
 /// `trial-<pid>-<start>-<n>`

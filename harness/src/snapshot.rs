@@ -48,6 +48,50 @@ impl Counts {
         }
     }
 
+    /// These counts with what happened between two others on top: one case's share in a process
+    /// that runs many.
+    pub(crate) fn plus(&self, before: &Self, after: &Self) -> Self {
+        let add = |to: u64, before: u64, after: u64| (to + after).saturating_sub(before);
+        let each = |to: &Result<u64, Unavailable>,
+                    before: &Result<u64, Unavailable>,
+                    after: &Result<u64, Unavailable>| {
+            match (to, before, after) {
+                (Ok(to), Ok(before), Ok(after)) => Ok(add(*to, *before, *after)),
+                (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => Err(error.clone()),
+            }
+        };
+        let heap = match (self.heap, before.heap, after.heap) {
+            (Some(to), Some(before), Some(after)) => Some(Heap {
+                calls: to.calls + after.calls - before.calls,
+                blocks: to.blocks + after.blocks - before.blocks,
+                bytes: to.bytes + after.bytes - before.bytes,
+            }),
+            _ => None,
+        };
+        let gauge = |gauges: &[(String, i64)], name: &str| {
+            gauges.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value)
+        };
+        Self {
+            fds: each(&self.fds, &before.fds, &after.fds),
+            threads: each(&self.threads, &before.threads, &after.threads),
+            heap,
+            time_wait: match (self.time_wait, before.time_wait, after.time_wait) {
+                (Some(to), Some(before), Some(after)) => Some(add(to, before, after)),
+                _ => None,
+            },
+            // Each case has a runtime of its own there, and it ends with the case.
+            tasks: None,
+            gauges: after
+                .gauges
+                .iter()
+                .map(|(name, value)| {
+                    (name.clone(), gauge(&self.gauges, name) + value - gauge(&before.gauges, name))
+                })
+                .collect(),
+            memory: after.memory.clone(),
+        }
+    }
+
     /// Whether anything that has an identity is not as many as before.
     pub(crate) fn moved_since(&self, before: &Self) -> bool {
         self.fds != before.fds || self.threads != before.threads
@@ -76,6 +120,7 @@ impl Inventory {
     pub(crate) fn name(&self, descriptor: &Descriptor) -> String {
         match self.sockets.get(&descriptor.inode) {
             Some(socket) if descriptor.is_socket() => socket.name.clone(),
+            _ if descriptor.is_socket() => "socket, not connected any more".to_owned(),
             _ => descriptor.link.clone(),
         }
     }

@@ -28,6 +28,8 @@ const SAMPLE: Duration = Duration::from_millis(25);
 /// Output kept of one trial, from its beginning and from its end.
 const OUTPUT_HEAD: usize = 64 * 1024;
 const OUTPUT_TAIL: usize = 64 * 1024;
+/// Reads from its pipes at most once it has ended: more than a pipe can hold.
+const DRAIN_READS: usize = 1024;
 /// How long a process that was killed may take to go.
 const REAP: Duration = Duration::from_secs(10);
 
@@ -215,11 +217,7 @@ impl Pump {
         let mut sampled = Instant::now();
         loop {
             let ready = self.wait(SAMPLE);
-            for index in 0..self.pipes.len() {
-                if ready[index] {
-                    self.read(index);
-                }
-            }
+            self.read_ready(ready);
             if self.reaped() || self.shared.stop.load(Acquire) {
                 break;
             }
@@ -250,6 +248,12 @@ impl Pump {
         // An interrupted poll looks like one that timed out.
         let _ = poll(&mut fds, timeout);
         index.map(|at| at.and_then(|at| fds.get(at)?.any()).unwrap_or(false))
+    }
+
+    fn read_ready(&mut self, ready: [bool; 2]) {
+        for (index, _) in ready.iter().enumerate().filter(|(_, ready)| **ready) {
+            self.read(index);
+        }
     }
 
     /// Reads once from a pipe; closes it at its end.
@@ -296,13 +300,13 @@ impl Pump {
     /// Reads what is there already. A process that outlives the trial may hold the pipe open for
     /// ever, so its end is not waited for.
     fn drain(&mut self) {
-        while self.wait(Duration::ZERO).contains(&true) {
+        // A survivor may print for ever.
+        for _ in 0..DRAIN_READS {
             let ready = self.wait(Duration::ZERO);
-            for index in 0..self.pipes.len() {
-                if ready[index] {
-                    self.read(index);
-                }
+            if !ready.contains(&true) {
+                return;
             }
+            self.read_ready(ready);
         }
     }
 }

@@ -151,7 +151,9 @@ impl Suite {
             "shared" => shared(self.shared_passes),
             "off" => Mode::Off,
             other => {
-                return Err(format!("WATERTIGHT_MODE={other} is unknown; use trial, shared or off"));
+                return Err(format!(
+                    "WATERTIGHT_MODE={other} is unknown; use trial, shared or off"
+                ));
             }
         })
     }
@@ -246,9 +248,14 @@ impl Suite {
                     (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&summary), shared.clone());
                 let ignored = cases[index].ignored;
                 Trial::test(cases[index].name.clone(), move || {
+                    if run.cancelled.load(Acquire) {
+                        let record =
+                            crate::trial::skipped(&run, &cases[index], "the run was cancelled");
+                        return report(&run, &summary, &record, "");
+                    }
                     let tried = match &shared {
                         Some(shared) => shared.result(&run, &cases, index),
-                        None => try_case(&run, &cases[index], index),
+                        None => try_case(&run, &cases[index]),
                     };
                     report(&run, &summary, &tried.record, &tried.output)
                 })
@@ -312,11 +319,7 @@ fn style(run: &Run) -> Style {
     let set =
         |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let colour = set("CLICOLOR_FORCE") || !set("NO_COLOR") && std::io::stderr().is_terminal();
-    let mut style = Style::default();
-    style.colour = colour;
-    style.stacks = set("WATERTIGHT_STACKS");
-    style.ledger = Some(shown(run.ledger.path()));
-    style
+    Style { colour, stacks: set("WATERTIGHT_STACKS"), ledger: Some(shown(run.ledger.path())) }
 }
 
 /// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into

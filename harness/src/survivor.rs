@@ -5,12 +5,14 @@
 //! namespace. Survivors are findings, and then killed with their group.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::probe::process::{self, Stat};
 use crate::region::RegionMap;
+use crate::run::Run;
 use crate::settle::{Backoff, SETTLE};
 use crate::subject::{pidfd_open, pidfd_signal, signal_group};
 use crate::table::ENV_TABLE;
@@ -34,20 +36,50 @@ pub(crate) fn become_subreaper() {
     let _ = nix::sys::prctl::set_child_subreaper(true);
 }
 
+/// Children of the supervisor that are nobody's orphans: its own main processes, and whatever a
+/// set-up has started.
+pub(crate) struct Strangers<'a> {
+    run: &'a Run,
+    before: Vec<u32>,
+}
+
+impl<'a> Strangers<'a> {
+    /// Whoever is there before a trial starts.
+    pub(crate) fn before(run: &'a Run) -> Self {
+        Self { run, before: process::children(std::process::id()).unwrap_or_default() }
+    }
+
+    /// The children of the supervisor that are not among them, and the lock that keeps it so.
+    fn others(&self) -> (Vec<u32>, std::sync::MutexGuard<'a, Vec<u32>>) {
+        let running = self.run.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut children = process::children(std::process::id()).unwrap_or_default();
+        children.retain(|pid| !self.before.contains(pid) && !running.contains(pid));
+        (children, running)
+    }
+}
+
 /// Waits until nothing of the trial runs any more, at most the settle time; gives what still does.
-pub(crate) fn settle(directory: &Path, network: Option<&str>, strangers: &[u32]) -> Vec<Survivor> {
+pub(crate) fn settle(
+    directory: &Path,
+    network: Option<&str>,
+    strangers: &Strangers<'_>,
+) -> Vec<Survivor> {
     let deadline = Instant::now() + SETTLE;
     let mut backoff = Backoff::new(deadline);
     loop {
-        let left = find(directory, network, strangers);
+        let left = find(directory, network, Some(strangers));
         if left.is_empty() || !backoff.pause() {
             return left;
         }
     }
 }
 
-/// The trial's processes that run now. `strangers` are children of ours that are none of its.
-fn find(directory: &Path, network: Option<&str>, strangers: &[u32]) -> Vec<Survivor> {
+/// The trial's processes that run now. Orphans that have ended are reaped on the way.
+fn find(
+    directory: &Path,
+    network: Option<&str>,
+    strangers: Option<&Strangers<'_>>,
+) -> Vec<Survivor> {
     let mut stats: Vec<Stat> = Vec::new();
     for path in RegionMap::paths(directory) {
         let Some(region) = RegionMap::open(&path) else { continue };
@@ -57,15 +89,14 @@ fn find(directory: &Path, network: Option<&str>, strangers: &[u32]) -> Vec<Survi
             stats.push(stat);
         }
     }
-    for pid in process::children(std::process::id()).unwrap_or_default() {
-        if strangers.contains(&pid) {
-            continue;
-        }
-        let Ok(stat) = process::stat(pid) else { continue };
-        if stat.is_zombie() {
-            reap(pid);
-        } else if belongs(&stat, directory, network) {
-            stats.push(stat);
+    if let Some(strangers) = strangers {
+        let (orphans, _running) = strangers.others();
+        for stat in orphans.into_iter().filter_map(|pid| process::stat(pid).ok()) {
+            if stat.is_zombie() {
+                reap(stat.pid);
+            } else if belongs(&stat, directory, network) {
+                stats.push(stat);
+            }
         }
     }
     stats.sort_by_key(|stat| stat.pid);
@@ -119,7 +150,7 @@ impl Survivor {
 
 /// Ends what still runs of a trial whose supervisor has gone; says what.
 pub(crate) fn kill_of_dead_trial(directory: &Path) -> Vec<String> {
-    let survivors = find(directory, None, &[]);
+    let survivors = find(directory, None, None);
     survivors
         .iter()
         .map(|survivor| {

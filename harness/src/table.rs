@@ -12,396 +12,410 @@
 use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 /// The environment variable that carries the trial's directory to a process.
-pub const ENV_TABLE: &str = "WATERTIGHT_TABLE";
+pub(crate) const ENV_TABLE: &str = "WATERTIGHT_TABLE";
 /// Name of the control file in the trial's directory.
-pub const CONTROL_FILE: &str = "control";
+pub(crate) const CONTROL_FILE: &str = "control";
 /// Ending of a region file's name, `<pid>-<image>.region`.
-pub const REGION_ENDING: &str = ".region";
+pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub const MAGIC: u64 = 0x5741_5445_5254_4701;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4701;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
-pub const SHARDS: usize = 1024;
+pub(crate) const SHARDS: usize = 1024;
 /// Descriptor numbers with a slot. Higher ones are counted by the kernel and have no site.
-pub const FD_SLOTS: usize = 65_536;
+pub(crate) const FD_SLOTS: usize = 65_536;
 /// Threads with a slot at one time.
-pub const THREAD_SLOTS: usize = 4096;
+pub(crate) const THREAD_SLOTS: usize = 4096;
 /// Remembered process creations, a ring.
-pub const SPAWN_SLOTS: usize = 4096;
+pub(crate) const SPAWN_SLOTS: usize = 4096;
 /// Remembered port pairs that this process closed first, a ring.
-pub const PAIR_SLOTS: usize = 65_536;
+pub(crate) const PAIR_SLOTS: usize = 65_536;
 /// Modules (executables and shared objects) met on stacks.
-pub const MODULES: usize = 256;
+pub(crate) const MODULES: usize = 256;
 /// Longest module path kept, in bytes.
-pub const MODULE_PATH: usize = 240;
+pub(crate) const MODULE_PATH: usize = 240;
 /// Distinct creation stacks.
-pub const STACKS: usize = 16_384;
+pub(crate) const STACKS: usize = 16_384;
 /// Frames kept of a stack, innermost first.
-pub const FRAMES: usize = 64;
+pub(crate) const FRAMES: usize = 64;
 /// How far a stack is looked for from its home slot.
-pub const STACK_PROBES: usize = 32;
+pub(crate) const STACK_PROBES: usize = 32;
 /// Buckets of live heap blocks, for explain runs.
-pub const BUCKETS: usize = 1 << 18;
+pub(crate) const BUCKETS: usize = 1 << 18;
 /// Blocks of one bucket. A bucket covers 256 bytes of address space, and glibc's smallest chunk is
 /// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
-pub const BUCKET_BLOCKS: usize = 16;
+pub(crate) const BUCKET_BLOCKS: usize = 16;
 
 /// Flag: take a stack for each heap block.
-pub const FLAG_HEAP_STACKS: u32 = 1;
+pub(crate) const FLAG_HEAP_STACKS: u32 = 1;
 /// Flag: take a stack for each descriptor.
-pub const FLAG_FD_STACKS: u32 = 2;
+pub(crate) const FLAG_FD_STACKS: u32 = 2;
 /// Flag: the main process waits at its exit until it has been read.
-pub const FLAG_HOLD_EXIT: u32 = 4;
+pub(crate) const FLAG_HOLD_EXIT: u32 = 4;
 
 /// What the supervisor and the main process of a trial say to each other.
 #[repr(C)]
-pub struct Control {
+pub(crate) struct Control {
     /// [`MAGIC`].
-    pub magic: AtomicU64,
+    pub(crate) magic: AtomicU64,
     /// Process id of the supervisor.
-    pub supervisor: AtomicU32,
+    pub(crate) supervisor: AtomicU32,
     /// Process id of the trial's main process; 0 until it has entered.
-    pub main: AtomicU32,
+    pub(crate) main: AtomicU32,
     /// `FLAG_*`.
-    pub flags: AtomicU32,
+    pub(crate) flags: AtomicU32,
     /// The current round, 0 before the first.
-    pub round: AtomicU32,
+    pub(crate) round: AtomicU32,
     /// Heap blocks born in an earlier round are not tracked.
-    pub warm_round: AtomicU32,
+    pub(crate) warm_round: AtomicU32,
     /// The current sample of the descendants.
-    pub sample: AtomicU32,
+    pub(crate) sample: AtomicU32,
     /// Futex: incremented by anyone who has news for the supervisor.
-    pub news: AtomicU32,
+    pub(crate) news: AtomicU32,
     /// Where the main process stands, `STAGE_*`.
-    pub stage: AtomicU32,
+    pub(crate) stage: AtomicU32,
     /// Number of the boundary the main process has reached, from 1.
-    pub boundary: AtomicU32,
+    pub(crate) boundary: AtomicU32,
     /// Futex: number of the last boundary the supervisor has answered.
-    pub answered: AtomicU32,
+    pub(crate) answered: AtomicU32,
     /// The answer, `GO_*`.
-    pub answer: AtomicU32,
+    pub(crate) answer: AtomicU32,
     /// Index of the case to run, or that has just run in shared mode.
-    pub case: AtomicU32,
+    pub(crate) case: AtomicU32,
     /// Stack address of the entry of the body: stacks are cut there. 0 outside a body.
-    pub body_sp: AtomicUsize,
+    pub(crate) body_sp: AtomicUsize,
     /// Thread pointer of the thread that runs the body.
-    pub body_tp: AtomicUsize,
+    pub(crate) body_tp: AtomicUsize,
     /// What became of the body, `BODY_*`.
-    pub body: AtomicU32,
+    pub(crate) body: AtomicU32,
     /// What the namespace came to, `NET_*`.
-    pub net: AtomicU32,
+    pub(crate) net: AtomicU32,
     /// Why the private namespace was refused: an errno.
-    pub net_errno: AtomicU32,
+    pub(crate) net_errno: AtomicU32,
     /// Live tasks of the harness's runtime at the boundary; -1 where there is none.
-    pub tasks: AtomicI64,
+    pub(crate) tasks: AtomicI64,
     /// The body's failure message.
-    pub message: Text<8192>,
+    pub(crate) message: Text<8192>,
     /// The case's name.
-    pub case_name: Text<512>,
+    pub(crate) case_name: Text<512>,
     /// Declared gauges.
-    pub gauges: [Gauge; GAUGES],
+    pub(crate) gauges: [Gauge; GAUGES],
     /// Declared clean-ups.
-    pub cleanups: [Cleanup; CLEANUPS],
+    pub(crate) cleanups: [Cleanup; CLEANUPS],
     /// Processes that the body asked to be watched; 0 is an empty slot.
-    pub watched: [AtomicU32; WATCHED],
+    pub(crate) watched: [AtomicU32; WATCHED],
     /// Repetitions that the body runs by itself (`cx.steady`).
-    pub steady: AtomicU32,
+    pub(crate) steady: AtomicU32,
     /// Which repetition of `cx.steady` has just ended.
-    pub steady_round: AtomicU32,
+    pub(crate) steady_round: AtomicU32,
 }
 
 /// Gauges of one process.
-pub const GAUGES: usize = 32;
+pub(crate) const GAUGES: usize = 32;
 /// Clean-ups of one case.
-pub const CLEANUPS: usize = 32;
+pub(crate) const CLEANUPS: usize = 32;
 /// Watched processes of one trial.
-pub const WATCHED: usize = 32;
+pub(crate) const WATCHED: usize = 32;
 
 /// The main process has not entered yet.
-pub const STAGE_START: u32 = 0;
+pub(crate) const STAGE_START: u32 = 0;
 /// It waits at a boundary between rounds.
-pub const STAGE_BOUNDARY: u32 = 1;
+pub(crate) const STAGE_BOUNDARY: u32 = 1;
 /// It runs the body.
-pub const STAGE_BODY: u32 = 2;
+pub(crate) const STAGE_BODY: u32 = 2;
 /// It waits at a boundary of `cx.steady`.
-pub const STAGE_STEADY: u32 = 3;
+pub(crate) const STAGE_STEADY: u32 = 3;
 /// It is at its exit.
-pub const STAGE_EXIT: u32 = 4;
+pub(crate) const STAGE_EXIT: u32 = 4;
 
 /// Answer: run another round.
-pub const GO_AGAIN: u32 = 1;
+pub(crate) const GO_AGAIN: u32 = 1;
 /// Answer: leave.
-pub const GO_LEAVE: u32 = 2;
-/// Answer: look again, something may still settle (drives a runtime forward).
-pub const GO_SETTLE: u32 = 3;
+pub(crate) const GO_LEAVE: u32 = 2;
 
 /// The body has not ended.
-pub const BODY_RUNNING: u32 = 0;
+pub(crate) const BODY_RUNNING: u32 = 0;
 /// The body returned well.
-pub const BODY_PASSED: u32 = 1;
+pub(crate) const BODY_PASSED: u32 = 1;
 /// The body returned an error or panicked.
-pub const BODY_FAILED: u32 = 2;
+pub(crate) const BODY_FAILED: u32 = 2;
 
 /// Not tried: the machine's network.
-pub const NET_HOST: u32 = 0;
+pub(crate) const NET_HOST: u32 = 0;
 /// In a namespace of its own.
-pub const NET_PRIVATE: u32 = 1;
+pub(crate) const NET_PRIVATE: u32 = 1;
 /// Asked for and refused.
-pub const NET_REFUSED: u32 = 2;
+pub(crate) const NET_REFUSED: u32 = 2;
 
 /// A text of at most `N` bytes, cut at the end.
 #[repr(C)]
-pub struct Text<const N: usize> {
+pub(crate) struct Text<const N: usize> {
     /// Length in bytes.
-    pub len: AtomicU32,
+    pub(crate) len: AtomicU32,
     /// The bytes.
-    pub bytes: [AtomicU8; N],
+    pub(crate) bytes: [AtomicU8; N],
 }
 
 /// One declared gauge.
 #[repr(C)]
-pub struct Gauge {
+pub(crate) struct Gauge {
     /// Its name.
-    pub name: Text<60>,
+    pub(crate) name: Text<60>,
     /// Its value at the last boundary.
-    pub value: AtomicI64,
+    pub(crate) value: AtomicI64,
+    /// The line that declared it.
+    pub(crate) place: Place,
+}
+
+/// A source position.
+#[repr(C)]
+pub(crate) struct Place {
+    /// The file as the compiler prints it.
+    pub(crate) file: Text<252>,
+    /// The line, 0 for none.
+    pub(crate) line: AtomicU32,
 }
 
 /// One declared clean-up.
 #[repr(C)]
-pub struct Cleanup {
+pub(crate) struct Cleanup {
     /// Its name.
-    pub name: Text<124>,
+    pub(crate) name: Text<124>,
     /// `CLEANUP_*`.
-    pub status: AtomicU32,
+    pub(crate) status: AtomicU32,
     /// Its error.
-    pub error: Text<252>,
+    pub(crate) error: Text<252>,
+    /// The line that declared it.
+    pub(crate) place: Place,
 }
 
 /// Declared, and not reached yet.
-pub const CLEANUP_PENDING: u32 = 1;
+pub(crate) const CLEANUP_PENDING: u32 = 1;
 /// Ran to its end.
-pub const CLEANUP_RAN: u32 = 2;
+pub(crate) const CLEANUP_RAN: u32 = 2;
 /// Ran and failed.
-pub const CLEANUP_FAILED: u32 = 3;
+pub(crate) const CLEANUP_FAILED: u32 = 3;
 
 /// What the agent of one process image writes.
 #[repr(C)]
-pub struct Region {
+pub(crate) struct Region {
     /// [`MAGIC`], written last.
-    pub magic: AtomicU64,
+    pub(crate) magic: AtomicU64,
     /// Process id.
-    pub pid: AtomicU32,
+    pub(crate) pid: AtomicU32,
     /// Process id of the process that this one was forked from, 0 for a fresh image.
-    pub forked_from: AtomicU32,
+    pub(crate) forked_from: AtomicU32,
     /// Sample in which the region was made.
-    pub born_sample: AtomicU32,
+    pub(crate) born_sample: AtomicU32,
     /// Futex: set by the supervisor to release a process that is held at its exit.
-    pub release: AtomicU32,
+    pub(crate) release: AtomicU32,
     /// 1 while the process is held at its exit.
-    pub held: AtomicU32,
+    pub(crate) held: AtomicU32,
     /// Things that found no slot: blocks, stacks, threads, spawns.
-    pub dropped: AtomicU32,
+    pub(crate) dropped: AtomicU32,
     /// Number of `spawns` ever written.
-    pub spawn_next: AtomicU32,
+    pub(crate) spawn_next: AtomicU32,
     /// Number of `pairs` ever written.
-    pub pair_next: AtomicU32,
+    pub(crate) pair_next: AtomicU32,
     /// Number of `modules` written.
-    pub module_next: AtomicU32,
+    pub(crate) module_next: AtomicU32,
     /// Number of `stack_index` entries written.
-    pub stack_next: AtomicU32,
+    pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
-    pub fd_top: AtomicU32,
+    pub(crate) fd_top: AtomicU32,
     /// Heap counters.
-    pub shards: [Shard; SHARDS + 1],
+    pub(crate) shards: [Shard; SHARDS + 1],
     /// Descriptors by number.
-    pub fds: [Fd; FD_SLOTS],
+    pub(crate) fds: [Fd; FD_SLOTS],
     /// Threads.
-    pub threads: [Thread; THREAD_SLOTS],
+    pub(crate) threads: [Thread; THREAD_SLOTS],
     /// Process creations.
-    pub spawns: [Spawn; SPAWN_SLOTS],
+    pub(crate) spawns: [Spawn; SPAWN_SLOTS],
     /// Port pairs closed by this side first.
-    pub pairs: [Pair; PAIR_SLOTS],
+    pub(crate) pairs: [Pair; PAIR_SLOTS],
     /// Modules.
-    pub modules: [Module; MODULES],
+    pub(crate) modules: [Module; MODULES],
     /// The used slots of `stacks`, in order of their first use, so that a reader need not touch the rest.
-    pub stack_index: [AtomicU32; STACKS],
+    pub(crate) stack_index: [AtomicU32; STACKS],
     /// Creation stacks; slot 0 is never used, so 0 means "no stack".
-    pub stacks: [Stack; STACKS],
+    pub(crate) stacks: [Stack; STACKS],
     /// Live heap blocks, in explain runs.
-    pub blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
+    pub(crate) blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
 }
 
 /// Cumulative heap totals of one thread: written by that thread alone with plain loads and stores,
 /// so a reader's sum may lack the call in flight. A dead thread's shard stays.
 #[repr(C, align(64))]
-pub struct Shard {
+pub(crate) struct Shard {
     /// The thread pointer that owns the shard, 0 for a free one.
-    pub owner: AtomicUsize,
+    pub(crate) owner: AtomicUsize,
     /// Blocks handed out.
-    pub allocs: AtomicU64,
+    pub(crate) allocs: AtomicU64,
     /// Usable bytes handed out.
-    pub alloc_bytes: AtomicU64,
+    pub(crate) alloc_bytes: AtomicU64,
     /// Blocks taken back.
-    pub frees: AtomicU64,
+    pub(crate) frees: AtomicU64,
     /// Usable bytes taken back.
-    pub free_bytes: AtomicU64,
+    pub(crate) free_bytes: AtomicU64,
+    /// Creation stack of the thread that owns the shard now; 0 for the first thread.
+    pub(crate) creation: AtomicU32,
 }
 
 /// One descriptor number.
 #[repr(C)]
-pub struct Fd {
+pub(crate) struct Fd {
     /// `KIND_*`; 0 for a closed one.
-    pub kind: AtomicU32,
+    pub(crate) kind: AtomicU32,
     /// Creation stack.
-    pub stack: AtomicU32,
+    pub(crate) stack: AtomicU32,
     /// Inode of what it referred to when it was made; the kernel must agree before the stack is believed.
-    pub inode: AtomicU64,
+    pub(crate) inode: AtomicU64,
     /// Round of its birth.
-    pub round: AtomicU32,
+    pub(crate) round: AtomicU32,
     /// Sample of its birth.
-    pub sample: AtomicU32,
+    pub(crate) sample: AtomicU32,
     /// TCP: 0 not connected, 1 connect, 2 accept.
-    pub role: AtomicU32,
+    pub(crate) role: AtomicU32,
     /// Stack of the connect or accept.
-    pub role_stack: AtomicU32,
+    pub(crate) role_stack: AtomicU32,
 }
 
 /// A descriptor made by a call whose kind is told by the kernel (dup, SCM_RIGHTS).
-pub const KIND_ANY: u32 = 1;
+pub(crate) const KIND_ANY: u32 = 1;
 /// open and relatives.
-pub const KIND_FILE: u32 = 2;
+pub(crate) const KIND_FILE: u32 = 2;
 /// socket, socketpair, accept.
-pub const KIND_SOCKET: u32 = 3;
+pub(crate) const KIND_SOCKET: u32 = 3;
 /// pipe.
-pub const KIND_PIPE: u32 = 4;
+pub(crate) const KIND_PIPE: u32 = 4;
 /// eventfd, epoll, timerfd, signalfd, inotify, pidfd: the kernel's anonymous inodes.
-pub const KIND_ANON: u32 = 5;
+pub(crate) const KIND_ANON: u32 = 5;
 /// memfd.
-pub const KIND_MEMFD: u32 = 6;
+pub(crate) const KIND_MEMFD: u32 = 6;
 
 /// The socket connected.
-pub const ROLE_CONNECT: u32 = 1;
+pub(crate) const ROLE_CONNECT: u32 = 1;
 /// The socket was accepted.
-pub const ROLE_ACCEPT: u32 = 2;
+pub(crate) const ROLE_ACCEPT: u32 = 2;
 
 /// One thread made by `pthread_create`.
 #[repr(C)]
-pub struct Thread {
+pub(crate) struct Thread {
     /// 0 free, 1 being made, 2 alive.
-    pub state: AtomicU32,
+    pub(crate) state: AtomicU32,
     /// Thread id.
-    pub tid: AtomicU32,
+    pub(crate) tid: AtomicU32,
     /// Creation stack.
-    pub stack: AtomicU32,
+    pub(crate) stack: AtomicU32,
     /// Round of its birth.
-    pub round: AtomicU32,
+    pub(crate) round: AtomicU32,
     /// Sample of its birth.
-    pub sample: AtomicU32,
+    pub(crate) sample: AtomicU32,
     /// Keeps `start` aligned.
-    pub reserved: AtomicU32,
+    pub(crate) reserved: AtomicU32,
     /// The program's start routine.
-    pub start: AtomicUsize,
+    pub(crate) start: AtomicUsize,
     /// Its argument.
-    pub argument: AtomicUsize,
+    pub(crate) argument: AtomicUsize,
 }
 
 /// One process made by fork or posix_spawn.
 #[repr(C)]
-pub struct Spawn {
+pub(crate) struct Spawn {
     /// Process id; 0 while being written.
-    pub pid: AtomicU32,
+    pub(crate) pid: AtomicU32,
     /// Creation stack.
-    pub stack: AtomicU32,
+    pub(crate) stack: AtomicU32,
     /// Round of its birth.
-    pub round: AtomicU32,
+    pub(crate) round: AtomicU32,
     /// Sample of its birth.
-    pub sample: AtomicU32,
+    pub(crate) sample: AtomicU32,
 }
 
 /// One TCP connection that this process closed first.
 #[repr(C)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// 1 when written.
-    pub ready: AtomicU32,
+    pub(crate) ready: AtomicU32,
     /// Stack of the connect or accept.
-    pub stack: AtomicU32,
+    pub(crate) stack: AtomicU32,
     /// Round of the close.
-    pub round: AtomicU32,
+    pub(crate) round: AtomicU32,
     /// `ROLE_*`.
-    pub role: AtomicU32,
+    pub(crate) role: AtomicU32,
     /// Ports in host order.
-    pub local_port: AtomicU16,
+    pub(crate) local_port: AtomicU16,
     /// Ports in host order.
-    pub remote_port: AtomicU16,
+    pub(crate) remote_port: AtomicU16,
     /// `AF_INET` or `AF_INET6`.
-    pub family: AtomicU32,
+    pub(crate) family: AtomicU32,
 }
 
 /// One module, written when a stack meets it first.
 #[repr(C)]
-pub struct Module {
+pub(crate) struct Module {
     /// First mapped address.
-    pub start: AtomicUsize,
+    pub(crate) start: AtomicUsize,
     /// One past the last.
-    pub end: AtomicUsize,
+    pub(crate) end: AtomicUsize,
     /// What to subtract from an address for the one in the file.
-    pub bias: AtomicUsize,
+    pub(crate) bias: AtomicUsize,
     /// Path; empty for the main program.
-    pub path: Text<MODULE_PATH>,
+    pub(crate) path: Text<MODULE_PATH>,
 }
 
 /// One creation stack.
 #[repr(C)]
-pub struct Stack {
+pub(crate) struct Stack {
     /// Hash of the frames, 0 for a free slot.
-    pub hash: AtomicU64,
+    pub(crate) hash: AtomicU64,
     /// Number of frames, written last.
-    pub len: AtomicU32,
+    pub(crate) len: AtomicU32,
     /// Descriptors ever made here.
-    pub fds_made: AtomicU32,
+    pub(crate) fds_made: AtomicU32,
     /// Descriptors made here and closed since.
-    pub fds_closed: AtomicU32,
+    pub(crate) fds_closed: AtomicU32,
     /// Heap blocks made here (explain runs).
-    pub blocks_made: AtomicU32,
+    pub(crate) blocks_made: AtomicU32,
     /// Heap blocks made here and freed since (explain runs).
-    pub blocks_freed: AtomicU32,
-    /// Keeps what follows aligned.
-    pub reserved: AtomicU32,
+    pub(crate) blocks_freed: AtomicU32,
+    /// Creation stack of the thread that this one was taken on, 0 for the first thread: where it goes
+    /// on, across the thread's start.
+    pub(crate) parent: AtomicU32,
     /// Bytes made here and not freed (explain runs).
-    pub bytes_live: AtomicU64,
+    pub(crate) bytes_live: AtomicU64,
     /// Return addresses, innermost first.
-    pub frames: [AtomicUsize; FRAMES],
+    pub(crate) frames: [AtomicUsize; FRAMES],
 }
 
 /// One live heap block.
 #[repr(C)]
-pub struct Block {
+pub(crate) struct Block {
     /// Address; 0 free, 1 being written.
-    pub address: AtomicUsize,
+    pub(crate) address: AtomicUsize,
     /// Usable size in bytes.
-    pub bytes: AtomicUsize,
+    pub(crate) bytes: AtomicUsize,
     /// Creation stack.
-    pub stack: AtomicU32,
+    pub(crate) stack: AtomicU32,
     /// Round of its birth.
-    pub round: AtomicU16,
+    pub(crate) round: AtomicU16,
     /// Sample of its birth, cut to 16 bits.
-    pub sample: AtomicU16,
+    pub(crate) sample: AtomicU16,
 }
 
 /// The bucket of an address: neighbours in memory are neighbours in the table, so that tracking a
 /// heap touches few pages.
 #[inline]
-pub const fn bucket(address: usize) -> usize {
+pub(crate) const fn bucket(address: usize) -> usize {
     (address >> 8) & (BUCKETS - 1)
 }
 
-/// A hash of return addresses that is never 0 (FNV-1a over words, finished by a multiply).
+/// A hash of return addresses, and of the stack they go on in, that is never 0 (FNV-1a over words).
 #[inline]
-pub fn stack_hash(frames: &[usize]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+pub(crate) fn stack_hash(frames: &[usize], parent: u32) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ parent as u64;
     for &frame in frames {
         hash = (hash ^ frame as u64).wrapping_mul(0x0000_0100_0000_01b3);
         hash ^= hash >> 29;

@@ -15,6 +15,7 @@
 mod daemon;
 mod embedded;
 mod git;
+pub mod guest;
 mod lock;
 mod raw_client;
 mod wait;

@@ -61,7 +61,6 @@ pub(crate) fn list(pid: u32) -> Result<Vec<Descriptor>, Unavailable> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::fd::AsRawFd as _;

@@ -132,7 +132,6 @@ pub(crate) fn age_ms(stat: &Stat) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -167,7 +167,6 @@ fn unix_line(line: &str) -> Option<(u64, Socket)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

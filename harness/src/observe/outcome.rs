@@ -1,0 +1,93 @@
+//! What became of the body, and of the clean-ups it declared.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::atomic::Ordering::Acquire;
+
+use nix::sys::signal::Signal;
+use watertight_report::model::{Cleanup, CleanupStatus, Outcome};
+
+use super::Ended;
+use crate::judge::Creation;
+use crate::region::{ControlMap, read_place, read_text};
+use crate::table::{BODY_FAILED, BODY_PASSED, CLEANUP_FAILED, CLEANUP_RAN, NET_REFUSED};
+
+/// What became of the body, from what it said and how the process ended.
+pub(super) fn outcome(
+    control: &ControlMap,
+    ended: &Ended,
+    status: Option<ExitStatus>,
+) -> (Outcome, Option<String>) {
+    let text = |message: &str| Some(message.to_owned()).filter(|message| !message.is_empty());
+    match ended.body {
+        // A body that has ended counts only with its first boundary: what comes between is the test's too.
+        BODY_PASSED if ended.rounds > 0 => return (Outcome::Passed, None),
+        BODY_FAILED => return (Outcome::Failed, text(&ended.message)),
+        _ => {}
+    }
+    let said = if ended.message.is_empty() {
+        String::new()
+    } else {
+        format!("; it said: {}", ended.message)
+    };
+    if ended.timed_out {
+        return (
+            Outcome::TimedOut,
+            Some(format!("it had not ended at its deadline and was killed{said}")),
+        );
+    }
+    if control.net.load(Acquire) == NET_REFUSED && !ended.entered {
+        return (Outcome::Crashed, Some(format!("it ended before the test began{said}")));
+    }
+    let Some(status) = status else {
+        return (
+            Outcome::Crashed,
+            Some(format!("it ended and its status could not be read{said}")),
+        );
+    };
+    match status.signal() {
+        Some(signal) => {
+            let name = Signal::try_from(signal)
+                .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned());
+            let by_itself = matches!(
+                Signal::try_from(signal),
+                Ok(Signal::SIGABRT
+                    | Signal::SIGSEGV
+                    | Signal::SIGBUS
+                    | Signal::SIGILL
+                    | Signal::SIGFPE
+                    | Signal::SIGTRAP
+                    | Signal::SIGSYS)
+            );
+            let outcome = if by_itself { Outcome::Crashed } else { Outcome::Killed };
+            (outcome, Some(format!("its process was ended by {name}{said}")))
+        }
+        None => {
+            let code = status.code().unwrap_or(-1);
+            (
+                Outcome::Crashed,
+                Some(format!(
+                    "its process exited with code {code} before the test had ended{said}"
+                )),
+            )
+        }
+    }
+}
+
+pub(super) fn read_cleanups(control: &ControlMap) -> Vec<(Cleanup, Option<Creation>)> {
+    control
+        .cleanups
+        .iter()
+        .filter(|cleanup| cleanup.status.load(Acquire) != 0)
+        .map(|cleanup| {
+            let error = Some(read_text(&cleanup.error)).filter(|error| !error.is_empty());
+            let status = match cleanup.status.load(Acquire) {
+                CLEANUP_RAN => CleanupStatus::Ran,
+                CLEANUP_FAILED => CleanupStatus::Failed,
+                _ => CleanupStatus::NeverReached,
+            };
+            let declared = read_place(&cleanup.place).map(Creation::at);
+            (Cleanup::new(read_text(&cleanup.name), status, error), declared)
+        })
+        .collect()
+}

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::pidfd::signal_group;
 use crate::run::Run;
-use crate::subject::signal_group;
 
 /// The signal that cancelled the run, 0 for none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use crate::pidfd::peer_has_closed;
 use crate::probe::fd::Descriptor;
 use crate::probe::{self, process};
 use crate::region::{ControlMap, Heap, RegionMap};
-use crate::subject::peer_has_closed;
 use crate::table::{FD_SLOTS, ROLE_ACCEPT, STACKS};
 
 /// Live things of one stack that make a staircase.

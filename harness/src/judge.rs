@@ -8,14 +8,17 @@
 //! - Where there is no second round, what a once-initialiser made is a step and all other population
 //!   growth a leak; heap is unconfirmed.
 
+mod finding;
+
 use std::collections::BTreeMap;
 
 use watertight_report::model::{
-    Cleanup, CleanupStatus, Finding, Frame, Part, ProcessFacts, Resource, Status, Unmeasured,
-    Verdict,
+    Cleanup, CleanupStatus, Finding, Frame, ProcessFacts, Resource, Status, Unmeasured, Verdict,
 };
 
 use crate::case::Budget;
+pub(crate) use finding::blocks_text;
+use finding::{Atom, group};
 
 /// How many last rounds must agree.
 pub(crate) const LAST_ROUNDS: usize = 3;
@@ -221,47 +224,6 @@ pub(crate) fn heap_growth(heap: &HeapEvidence, budget: &Budget) -> Growth {
     }
 }
 
-/// One thing to report before things of one site are put together.
-struct Atom {
-    status: Status,
-    resource: Resource,
-    what: String,
-    growth: i64,
-    per_round: i64,
-    subject: Option<String>,
-    creation: Option<Creation>,
-    budget: Option<u64>,
-    process: Option<ProcessFacts>,
-    note: Option<String>,
-}
-
-impl Atom {
-    fn new(
-        status: Status,
-        resource: Resource,
-        what: impl Into<String>,
-        growth: i64,
-        per_round: i64,
-    ) -> Self {
-        Self {
-            status,
-            resource,
-            what: what.into(),
-            growth,
-            per_round,
-            subject: None,
-            creation: None,
-            budget: None,
-            process: None,
-            note: None,
-        }
-    }
-
-    fn made(self, creation: Option<Creation>) -> Self {
-        Self { creation, ..self }
-    }
-}
-
 /// Judges a trial: its findings, largest sin first, and its verdict.
 pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verdict) {
     let mut atoms = Vec::new();
@@ -464,10 +426,6 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     }
 }
 
-pub(crate) fn blocks_text(blocks: i64) -> String {
-    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
-}
-
 fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     let tolerated = evidence.remains.len() as u64 <= budget.allowed(Resource::Process);
     for remain in &evidence.remains {
@@ -494,79 +452,6 @@ fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
         atom.budget = Some(ceiling);
         atoms.push(atom);
     }
-}
-
-/// Puts together what was made at one site in one subject: the largest sin leads, the rest are parts.
-fn group(atoms: Vec<Atom>) -> Vec<Finding> {
-    let mut groups: Vec<(String, Vec<Atom>)> = Vec::new();
-    for (index, atom) in atoms.into_iter().enumerate() {
-        // What has no site stands alone, and so does a process: it has facts of its own.
-        let key = match &atom.creation {
-            Some(creation) if atom.process.is_none() && !creation.key().is_empty() => {
-                format!("{:?} {:?} {}", atom.status, atom.subject, creation.key())
-            }
-            _ => format!("alone {index}"),
-        };
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, atoms)) => atoms.push(atom),
-            None => groups.push((key, vec![atom])),
-        }
-    }
-    groups.into_iter().map(|(_, atoms)| finding(atoms)).collect()
-}
-
-fn finding(mut atoms: Vec<Atom>) -> Finding {
-    atoms.sort_by_key(|atom| (atom.resource, std::cmp::Reverse(atom.growth)));
-    let parts = merge_parts(&atoms);
-    let several = parts.len() > 1;
-    let lead = &parts[0];
-    let first = atoms.remove(0);
-    let mut finding = Finding::leak(first.resource, first.what, lead.growth);
-    finding.status = first.status;
-    finding.per_round = lead.per_round.unwrap_or(first.per_round);
-    finding.budget = first.budget;
-    finding.process = first.process;
-    finding.note = first.note.or_else(|| atoms.iter().find_map(|atom| atom.note.clone()));
-    if let Some(subject) = first.subject {
-        finding.subject = subject;
-    }
-    if let Some(creation) = first.creation {
-        finding.site = creation.site;
-        finding.via = creation.via;
-        finding.stack = creation.stack;
-    }
-    if several {
-        finding.parts = parts;
-    }
-    finding
-}
-
-/// One part for each resource: several stacks under one line are one number.
-fn merge_parts(atoms: &[Atom]) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    for atom in atoms {
-        match parts.iter_mut().find(|part| part.resource == atom.resource) {
-            Some(part) => {
-                part.growth += atom.growth;
-                part.per_round = part.per_round.map(|value| value + atom.per_round);
-                if atom.resource == Resource::Heap {
-                    part.what = add_blocks(&part.what, &atom.what);
-                }
-            }
-            None => {
-                let mut part = Part::new(atom.resource, atom.what.clone(), atom.growth);
-                part.per_round = Some(atom.per_round);
-                parts.push(part);
-            }
-        }
-    }
-    parts
-}
-
-fn add_blocks(a: &str, b: &str) -> String {
-    let count =
-        |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
-    blocks_text(count(a) + count(b))
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ mod subject;
 mod descendant;
 mod survivor;
 mod settle;
+mod pidfd;
 mod cancel;
 
 // What is read, and what it means.

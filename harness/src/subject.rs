@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 
 use crate::agent::Agent;
 use crate::descendant::Descendants;
+use crate::pidfd;
 use crate::region::{self, ControlMap};
 use crate::table::ENV_TABLE;
 
@@ -116,7 +117,7 @@ impl Subject {
         // Tests read the end of their input at once.
         drop(child.stdin.take());
         let pid = child.id();
-        let pidfd = pidfd_open(pid).map(Arc::new);
+        let pidfd = pidfd::open(pid).map(Arc::new);
         let shared = Arc::new(Shared {
             control: Arc::clone(spawn.control),
             ended: AtomicBool::new(false),
@@ -165,10 +166,10 @@ impl Subject {
     /// Ends the process and its group by a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.has_ended() {
-            signal_group(self.pid, signal);
+            pidfd::signal_group(self.pid, signal);
             match &self.pidfd {
-                Some(pidfd) => pidfd_signal(pidfd, signal),
-                None => signal_process(self.pid, signal),
+                Some(pidfd) => pidfd::signal(pidfd, signal),
+                None => pidfd::signal_process(self.pid, signal),
             }
         }
     }
@@ -309,49 +310,6 @@ impl Pump {
             self.read_ready(ready);
         }
     }
-}
-
-/// A descriptor for the process (pidfd_open(2), Linux 5.3); none on older kernels.
-pub(crate) fn pidfd_open(pid: u32) -> Option<OwnedFd> {
-    // SAFETY: the call makes a descriptor or fails.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    // SAFETY: a result that is not negative is a new descriptor, ours alone.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-/// Signals exactly the process behind the descriptor, also if its number was given away since.
-pub(crate) fn pidfd_signal(pidfd: &OwnedFd, signal: Signal) {
-    // SAFETY: pidfd_send_signal(2) with no siginfo. A process that has gone is no error to us.
-    unsafe {
-        let none = std::ptr::null::<libc::siginfo_t>();
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, none, 0);
-    }
-}
-
-fn signal_process(pid: u32, signal: Signal) {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal);
-}
-
-/// Signals a process group. A group that has gone is no error to us.
-pub(crate) fn signal_group(group: u32, signal: Signal) {
-    let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group as i32), signal);
-}
-
-/// Whether the peer of a connected socket of another process has closed its end (pidfd_getfd(2),
-/// Linux 5.6). The socket is ours too for some microseconds. None where it cannot be told.
-pub(crate) fn peer_has_closed(pid: u32, number: u32) -> Option<bool> {
-    let pidfd = pidfd_open(pid)?;
-    // SAFETY: the call makes a descriptor or fails.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };
-    if fd < 0 {
-        return None;
-    }
-    // SAFETY: a new descriptor, ours alone.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let mut request = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: poll(2) with one entry that lives across the call.
-    let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
-    (ready >= 0).then_some(request.revents & (libc::POLLHUP | libc::POLLRDHUP) != 0)
 }
 
 /// Counts trials of this process, for their directories' names.

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::pidfd;
 use crate::probe::process::{self, Stat};
 use crate::region::RegionMap;
 use crate::run::Run;
 use crate::settle::{Backoff, SETTLE};
-use crate::subject::{pidfd_open, pidfd_signal, signal_group};
 use crate::table::ENV_TABLE;
 
 /// How long a killed process may take to go.
@@ -132,16 +132,16 @@ impl Survivor {
 
     /// Kills the process and its group, and waits until it has gone.
     pub(crate) fn kill(&self) {
-        let Some(pidfd) = pidfd_open(self.pid) else { return };
+        let Some(pidfd) = pidfd::open(self.pid) else { return };
         // Only now is it certain that the number still is this process's.
         if !process::stat(self.pid).is_ok_and(|stat| stat.started == self.started) {
             return;
         }
         // SAFETY: getpgrp has no failure.
         if self.group != unsafe { libc::getpgrp() } as u32 {
-            signal_group(self.group, Signal::SIGKILL);
+            pidfd::signal_group(self.group, Signal::SIGKILL);
         }
-        pidfd_signal(&pidfd, Signal::SIGKILL);
+        pidfd::signal(&pidfd, Signal::SIGKILL);
         let mut backoff = Backoff::new(Instant::now() + KILLED);
         while process::is_running(self.pid) && backoff.pause() {}
         reap(self.pid);

@@ -1,0 +1,124 @@
+//! From single things to findings: what was made at one site in one subject is one finding.
+
+use watertight_report::model::{Finding, Part, ProcessFacts, Resource, Status};
+
+use super::Creation;
+
+/// One thing to report before things of one site are put together.
+pub(super) struct Atom {
+    pub(super) status: Status,
+    pub(super) resource: Resource,
+    what: String,
+    growth: i64,
+    per_round: i64,
+    pub(super) subject: Option<String>,
+    pub(super) creation: Option<Creation>,
+    pub(super) budget: Option<u64>,
+    pub(super) process: Option<ProcessFacts>,
+    pub(super) note: Option<String>,
+}
+
+impl Atom {
+    pub(super) fn new(
+        status: Status,
+        resource: Resource,
+        what: impl Into<String>,
+        growth: i64,
+        per_round: i64,
+    ) -> Self {
+        Self {
+            status,
+            resource,
+            what: what.into(),
+            growth,
+            per_round,
+            subject: None,
+            creation: None,
+            budget: None,
+            process: None,
+            note: None,
+        }
+    }
+
+    pub(super) fn made(self, creation: Option<Creation>) -> Self {
+        Self { creation, ..self }
+    }
+}
+
+/// Puts together what was made at one site in one subject: the largest sin leads, the rest are parts.
+pub(super) fn group(atoms: Vec<Atom>) -> Vec<Finding> {
+    let mut groups: Vec<(String, Vec<Atom>)> = Vec::new();
+    for (index, atom) in atoms.into_iter().enumerate() {
+        // What has no site stands alone, and so does a process: it has facts of its own.
+        let key = match &atom.creation {
+            Some(creation) if atom.process.is_none() && !creation.key().is_empty() => {
+                format!("{:?} {:?} {}", atom.status, atom.subject, creation.key())
+            }
+            _ => format!("alone {index}"),
+        };
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, atoms)) => atoms.push(atom),
+            None => groups.push((key, vec![atom])),
+        }
+    }
+    groups.into_iter().map(|(_, atoms)| finding(atoms)).collect()
+}
+
+fn finding(mut atoms: Vec<Atom>) -> Finding {
+    atoms.sort_by_key(|atom| (atom.resource, std::cmp::Reverse(atom.growth)));
+    let parts = merge_parts(&atoms);
+    let several = parts.len() > 1;
+    let lead = &parts[0];
+    let first = atoms.remove(0);
+    let mut finding = Finding::leak(first.resource, first.what, lead.growth);
+    finding.status = first.status;
+    finding.per_round = lead.per_round.unwrap_or(first.per_round);
+    finding.budget = first.budget;
+    finding.process = first.process;
+    finding.note = first.note.or_else(|| atoms.iter().find_map(|atom| atom.note.clone()));
+    if let Some(subject) = first.subject {
+        finding.subject = subject;
+    }
+    if let Some(creation) = first.creation {
+        finding.site = creation.site;
+        finding.via = creation.via;
+        finding.stack = creation.stack;
+    }
+    if several {
+        finding.parts = parts;
+    }
+    finding
+}
+
+/// One part for each resource: several stacks under one line are one number.
+fn merge_parts(atoms: &[Atom]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for atom in atoms {
+        match parts.iter_mut().find(|part| part.resource == atom.resource) {
+            Some(part) => {
+                part.growth += atom.growth;
+                part.per_round = part.per_round.map(|value| value + atom.per_round);
+                if atom.resource == Resource::Heap {
+                    part.what = add_blocks(&part.what, &atom.what);
+                }
+            }
+            None => {
+                let mut part = Part::new(atom.resource, atom.what.clone(), atom.growth);
+                part.per_round = Some(atom.per_round);
+                parts.push(part);
+            }
+        }
+    }
+    parts
+}
+
+fn add_blocks(a: &str, b: &str) -> String {
+    let count =
+        |text: &str| text.split(' ').next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
+    blocks_text(count(a) + count(b))
+}
+
+/// A number of heap blocks in words.
+pub(crate) fn blocks_text(blocks: i64) -> String {
+    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
+}

@@ -1,0 +1,49 @@
+//! Processes by descriptor: a number may be given away, a pidfd may not.
+
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// A descriptor for the process (pidfd_open(2), Linux 5.3); none on older kernels.
+pub(crate) fn open(pid: u32) -> Option<OwnedFd> {
+    // SAFETY: the call makes a descriptor or fails.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    // SAFETY: a result that is not negative is a new descriptor, ours alone.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Signals exactly the process behind the descriptor, also if its number was given away since.
+pub(crate) fn signal(pidfd: &OwnedFd, signal: Signal) {
+    // SAFETY: pidfd_send_signal(2) with no siginfo. A process that has gone is no error to us.
+    unsafe {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, none, 0);
+    }
+}
+
+pub(crate) fn signal_process(pid: u32, signal: Signal) {
+    let _ = nix::sys::signal::kill(Pid::from_raw(pid as i32), signal);
+}
+
+/// Signals a process group. A group that has gone is no error to us.
+pub(crate) fn signal_group(group: u32, signal: Signal) {
+    let _ = nix::sys::signal::killpg(Pid::from_raw(group as i32), signal);
+}
+
+/// Whether the peer of a connected socket of another process has closed its end (pidfd_getfd(2),
+/// Linux 5.6). The socket is ours too for some microseconds. None where it cannot be told.
+pub(crate) fn peer_has_closed(pid: u32, number: u32) -> Option<bool> {
+    let pidfd = open(pid)?;
+    // SAFETY: the call makes a descriptor or fails.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: a new descriptor, ours alone.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    let mut request = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: poll(2) with one entry that lives across the call.
+    let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
+    (ready >= 0).then_some(request.revents & (libc::POLLHUP | libc::POLLRDHUP) != 0)
+}

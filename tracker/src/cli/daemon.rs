@@ -11,9 +11,10 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::paths::Workspace;
 use crate::process::close_inherited_on_exec;
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -129,14 +130,15 @@ fn options(serve: &Serve) -> Options {
 struct Bound {
     daemon: Daemon,
     runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
 }
 
 /// Everything that can fail, signals included: whoever hears that the daemon is ready may end it
 /// at once, and it must end well.
 fn bind(workspace: &Workspace, serve: &Serve) -> Result<Bound, DaemonError> {
     let start = DaemonError::Start;
+    accept_signals().map_err(start)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
     let (terminate, interrupt) = {
@@ -166,7 +168,13 @@ impl Bound {
     }
 }
 
-async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) -> Exit {
+/// Makes sure that the signals which end us arrive: a launcher that has blocked them for itself
+/// hands that down, through `exec` too. Before any thread is there, so it holds for all of them.
+fn accept_signals() -> io::Result<()> {
+    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_unblock()?)
+}
+
+async fn first_of(terminate: &mut unix::Signal, interrupt: &mut unix::Signal) -> Exit {
     tokio::select! {
         _ = terminate.recv() => Exit::Ok,
         _ = interrupt.recv() => Exit::Interrupted,

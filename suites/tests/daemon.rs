@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -201,6 +201,15 @@ fn sigterm_ends_it_well() -> Ending {
     assert_eq!(daemon.wait()?.code(), Some(0), "an idle client does not hold it");
     ensure!(!workspace.paths().pidfile().exists(), "the pidfile is still there");
     Ok(())
+}
+
+#[watertight::test]
+fn sigterm_reaches_a_daemon_whose_launcher_has_blocked_it() -> Ending {
+    let workspace = workspace!()?;
+    let mask = SigSet::from_iter([Signal::SIGTERM]).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let started = Daemon::start(&workspace);
+    mask.thread_set_mask()?;
+    started?.stop()
 }
 
 #[watertight::test]

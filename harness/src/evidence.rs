@@ -56,6 +56,9 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     evidence.remains = remains(part, namer);
     if part.takes_rest {
         evidence.staircases = stairs(seen, namer, false);
+        let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
+        evidence.subjects =
+            descendants.iter().map(|descendant| descendant.command.clone()).collect();
     }
     blind(&mut evidence);
     evidence
@@ -106,7 +109,16 @@ pub(crate) fn explain(evidence: &mut Evidence, explained: &Part<'_>, namer: &Nam
         heap.groups = Some(namer.heap_groups(region, &blocks, explained.rounds));
     }
     if explained.takes_rest {
-        let explained = stairs(seen, namer, true);
+        let mut explained = stairs(seen, namer, true);
+        for new in &mut explained {
+            // The same program in another run: the record speaks of the first one.
+            let kind = kind_of_command(&new.subject);
+            if let Some(first) =
+                evidence.subjects.iter().find(|known| kind_of_command(known) == kind)
+            {
+                new.subject.clone_from(first);
+            }
+        }
         evidence.staircases.retain(|known| {
             known.resource != Resource::Heap
                 || !explained.iter().any(|new| new.subject == known.subject)
@@ -315,7 +327,44 @@ fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> Vec<Stairca
             });
         }
     }
-    found
+    one_for_each_program(found)
+}
+
+/// A test that is repeated starts its daemon again in each round: what each of them leaked is told once.
+fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
+    let mut kept: Vec<Staircase> = Vec::new();
+    for stair in stairs {
+        let same = |known: &&mut Staircase| {
+            known.resource == stair.resource
+                && kind_of_command(&known.subject) == kind_of_command(&stair.subject)
+                && known.creation == stair.creation
+        };
+        match kept.iter_mut().find(same) {
+            Some(known) if known.growth >= stair.growth => {}
+            Some(known) => {
+                let subject = std::mem::take(&mut known.subject);
+                *known = Staircase { subject, ..stair };
+            }
+            None => {
+                // One program has one name, whichever of its processes leaked more.
+                let kind = kind_of_command(&stair.subject);
+                let first = kept.iter().find(|known| kind_of_command(&known.subject) == kind);
+                let subject =
+                    first.map_or_else(|| stair.subject.clone(), |first| first.subject.clone());
+                kept.push(Staircase { subject, ..stair });
+            }
+        }
+    }
+    kept
+}
+
+/// A command line without what differs from one start to the next: paths and numbers.
+fn kind_of_command(command: &str) -> String {
+    let kind = |word: &str| match word {
+        word if word.contains('/') => "/".to_owned(),
+        word => word.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect(),
+    };
+    command.split(' ').map(kind).collect::<Vec<_>>().join(" ")
 }
 
 /// Caches that fill up to a fixed size and then stop, by the function that allocates for them. A
@@ -381,7 +430,12 @@ fn steady_growth(
                 }
                 None => namer.own(seen.region.as_ref(), *stack),
             };
-            let what = if is_heap { judge::blocks_text(things) } else { what.to_owned() };
+            let (resource, what) = match steady.names.get(stack) {
+                _ if is_heap => (resource, judge::blocks_text(things)),
+                Some((true, name)) => (Resource::Socket, name.clone()),
+                Some((false, name)) => (resource, name.clone()),
+                None => (resource, what.to_owned()),
+            };
             found.push(stair(
                 resource,
                 what,

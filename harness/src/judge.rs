@@ -153,6 +153,8 @@ pub(crate) struct Evidence {
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) remains: Vec<Remain>,
     pub(crate) staircases: Vec<Staircase>,
+    /// Command lines of the descendants.
+    pub(crate) subjects: Vec<String>,
     /// Declared clean-ups, with the line that declared each.
     pub(crate) cleanups: Vec<(Cleanup, Option<Creation>)>,
     /// What was still falling at the deadline.

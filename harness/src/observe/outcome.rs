@@ -31,10 +31,7 @@ pub(super) fn outcome(
         format!("; it said: {}", ended.message)
     };
     if ended.timed_out {
-        return (
-            Outcome::TimedOut,
-            Some(format!("it had not ended at its deadline and was killed{said}")),
-        );
+        return (Outcome::TimedOut, Some(format!("its process was killed{said}")));
     }
     if control.net.load(Acquire) == NET_REFUSED && !ended.entered {
         return (Outcome::Crashed, Some(format!("it ended before the test began{said}")));

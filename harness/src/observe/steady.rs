@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Watch;
+use crate::descendant::is_believed;
 use crate::judge::{self, Growth};
 use crate::probe;
 use crate::region::{LiveStack, RegionMap};
+use crate::snapshot::Inventory;
 
 /// One subject at each boundary of `cx.steady`.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub(crate) struct Steady {
     /// What lived of each stack after the first repetition, which warms up, and after the last.
     pub(crate) warm: HashMap<u32, LiveStack>,
     pub(crate) last: HashMap<u32, LiveStack>,
+    /// What the kernel calls the newest descriptor of each stack, and whether it is a socket.
+    pub(crate) names: HashMap<u32, (bool, String)>,
 }
 
 impl Steady {
@@ -38,6 +42,7 @@ impl Steady {
             heap_blocks: Vec::new(),
             warm: HashMap::new(),
             last: HashMap::new(),
+            names: HashMap::new(),
         }
     }
 }
@@ -69,10 +74,13 @@ impl Watch<'_> {
             };
             let heap = region.map(RegionMap::heap);
             let stacks = region.map(RegionMap::live_stacks).unwrap_or_default();
+            let fds = probe::fd::count(pid).map_or(-1, |count| count as i64);
+            let grew = self.steady[at].fds.last().is_some_and(|before| *before < fds);
+            let names = region.filter(|_| grew).map(|region| descriptor_names(pid, region));
             let steady = &mut self.steady[at];
-            let count = |count: Result<u64, _>| count.map_or(-1, |count: u64| count as i64);
-            steady.fds.push(count(probe::fd::count(pid)));
-            steady.threads.push(count(probe::thread::count(pid)));
+            steady.fds.push(fds);
+            steady.names.extend(names.into_iter().flatten());
+            steady.threads.push(probe::thread::count(pid).map_or(-1, |count| count as i64));
             let heap = heap.unwrap_or_default();
             steady.heap_bytes.push(heap.bytes);
             steady.heap_blocks.push(heap.blocks);
@@ -83,4 +91,14 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// What a process has open, by creation stack.
+fn descriptor_names(pid: u32, region: &RegionMap) -> HashMap<u32, (bool, String)> {
+    let inventory = Inventory::read(pid);
+    let named = inventory.fds.iter().filter(|fd| is_believed(region, fd)).filter_map(|fd| {
+        let stack = region.fds.get(fd.number as usize)?.stack.load(Relaxed);
+        Some((stack, (fd.is_socket(), inventory.name(fd))))
+    });
+    named.collect()
 }

@@ -12,7 +12,7 @@ use watertight_tracker::process::PidFd;
 use crate::{PATIENCE, Workspace};
 
 /// Short, so that a test sees many ticks.
-const INTERVAL: &str = "20ms";
+const OFTEN: [&str; 2] = ["--interval", "20ms"];
 
 /// A daemon that is our child: ended and reaped when dropped.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one that syncs every 20 ms; it answers when this returns.
     pub fn start(workspace: &Workspace) -> Result<Self> {
-        Self::start_with(workspace, &[])
+        Self::start_with(workspace, &OFTEN)
     }
 
-    /// The same with more arguments.
+    /// Starts one with other arguments than that.
     pub fn start_with(workspace: &Workspace, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(workspace.program());
         command.arg("--dir").arg(workspace.root()).args(["daemon", "run", "--detached"]);
-        command.args(["--interval", INTERVAL]).args(args);
+        command.args(args);
         let started = control::start(workspace.paths(), &mut command, PATIENCE)?;
         let process = PidFd::open(started.pid)?;
         Ok(Self { child: started.child, process, is_reaped: false })
@@ -92,7 +92,7 @@ pub struct Launched {
 impl Launched {
     /// Runs `tracker daemon start`, which returns when the daemon is ready.
     pub fn start(workspace: &Workspace) -> Result<Self> {
-        let started = workspace.tracker(["--json", "daemon", "start", "--interval", INTERVAL])?;
+        let started = workspace.tracker(["--json", "daemon", "start"].iter().chain(&OFTEN))?;
         let printed = started.ok()?.json()?;
         let pid = printed.get("pid").and_then(serde_json::Value::as_u64).context("no pid")?;
         let pid = u32::try_from(pid)?;

@@ -5,6 +5,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use nix::sys::signal::{SigSet, Signal};
 use tokio_util::sync::CancellationToken;
 use watertight_tracker::client::TcpEndpoint;
 use watertight_tracker::daemon::{Daemon, Options, ShutdownReport};
@@ -37,6 +38,9 @@ impl Embedded {
         let (alive, running) = sync_channel(0);
         let thread = Builder::new().name("daemon".into()).spawn(move || {
             let _alive = alive;
+            // As the tracker's own `main` does: git is ended by this signal, and a child inherits
+            // what its parent blocks.
+            SigSet::from_iter([Signal::SIGTERM]).thread_unblock()?;
             Ok(runtime.block_on(daemon.run(asked))?)
         })?;
         Ok(Self { shutdown, running, thread: Some(thread), tcp })

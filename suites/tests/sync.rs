@@ -81,11 +81,10 @@ fn an_empty_database_makes_no_file() -> Ending {
 }
 
 #[watertight::test]
-fn an_idle_daemon_writes_nothing(cx: &watertight::Context) -> Ending {
+fn an_idle_daemon_writes_nothing() -> Ending {
     let workspace = workspace!()?;
     workspace.create("the only one")?;
     let daemon = Daemon::start(&workspace)?;
-    cx.watch(&daemon.pid());
     let mut client = workspace.client()?;
     client.sync()?;
     let written = fs::metadata(workspace.paths().jsonl())?;

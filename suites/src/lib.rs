@@ -1,5 +1,43 @@
-//! Fixtures for the suites.
+//! Fixtures for the suites: a workspace, its daemon, and those who talk to it.
+//!
+//! ```text
+//!  Workspace ──► Daemon     the real daemon as a child, ended and reaped when dropped
+//!      │    ├──► Launched   the same, started by `tracker daemon start` as a person does it
+//!      │    └──► Embedded   the same, on a thread of the test: many in one process
+//!      ├──► RawClient       says to a daemon what no client should
+//!      ├──► GitGate         stops git in the middle of a sync, until it may go on
+//!      └──► WriteLock       another process that holds the database
+//! ```
+//!
+//! Whatever a fixture starts it ends, also when the test around it fails.
+//! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
 
+mod daemon;
+mod embedded;
+mod git;
 pub mod guest;
 pub mod leaky;
 pub mod ledger;
+mod lock;
+mod raw_client;
+mod wait;
+mod workspace;
+
+pub use daemon::{Bystander, Daemon, Launched};
+pub use embedded::{Embedded, options};
+pub use git::GitGate;
+pub use lock::WriteLock;
+pub use raw_client::RawClient;
+pub use wait::{PATIENCE, wait_for};
+pub use workspace::{Said, Workspace};
+
+/// What a test returns: any error fails it.
+pub type Ending = anyhow::Result<()>;
+
+/// A new [`Workspace`] whose `tracker` is the one that cargo built for this test.
+#[macro_export]
+macro_rules! workspace {
+    () => {
+        $crate::Workspace::new(env!("CARGO_BIN_EXE_tracker-under-test"))
+    };
+}

@@ -1,7 +1,7 @@
 //! A local issue tracker: one SQLite file, its JSONL in git, a daemon that keeps the two in step.
 //!
 //! ```text
-//!  person ──► bin/tracker ──► store ──► tracker.db ──► sync::pass ──► issues.jsonl ──► git
+//!  person ────────► cli ────► store ──► tracker.db ──► sync::pass ──► issues.jsonl ──► git
 //!                               ▲                           ▲
 //!  program ─► client ─► daemon ─┴── requests          ticks ┘
 //! ```
@@ -24,6 +24,7 @@
 //! What never happens here: nobody but [`store::Store`] opens a connection, nobody but
 //! [`process::run`] forks inside the daemon, nothing is global, and nothing outlives its owner.
 
+pub mod cli;
 pub mod client;
 pub mod daemon;
 pub mod exit_code;

@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
+use crate::client::ClientError;
+use crate::daemon::{ControlError, DaemonError, LockError};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::issue::Invalid;
+use crate::jsonl::JsonlError;
+use crate::paths::WorkspaceError;
+use crate::store::StoreError;
+use crate::sync::SyncError;
 use serde::Serialize;
-use watertight_tracker::client::ClientError;
-use watertight_tracker::daemon::{ControlError, DaemonError, LockError};
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::failure::Failure;
-use watertight_tracker::issue::Invalid;
-use watertight_tracker::jsonl::JsonlError;
-use watertight_tracker::paths::WorkspaceError;
-use watertight_tracker::store::StoreError;
-use watertight_tracker::sync::SyncError;
 
 /// Why a command did not end well.
 #[derive(Debug)]

@@ -4,20 +4,22 @@ use std::io::{self, IsTerminal, Write};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::client::Client;
+use crate::daemon::control::{self, State};
+use crate::daemon::{Daemon, DaemonError, Options, ShutdownReport};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::paths::Workspace;
+use crate::process::close_inherited_on_exec;
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use watertight_tracker::client::Client;
-use watertight_tracker::daemon::control::{self, State};
-use watertight_tracker::daemon::{Daemon, DaemonError, Options, ShutdownReport};
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::failure::Failure;
-use watertight_tracker::paths::Workspace;
-use watertight_tracker::process::close_inherited_on_exec;
 
-use crate::args::{DaemonVerb, Place, Run, Serve};
-use crate::output::{Output, Trouble};
+use super::args::{DaemonVerb, Place, Run, Serve};
+use super::output::{Output, Trouble};
 
 /// A daemon that takes longer to say how it is, is not well.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +104,7 @@ fn serve(workspace: &Workspace, run: &Run, output: &Output) -> Result<Exit, Trou
         let _already_leads = nix::unistd::setsid();
     }
     log_to_stderr();
-    let bound = Daemon::bind(workspace, options(&run.serve));
+    let bound = bind(workspace, &run.serve);
     if run.detached {
         let outcome = match &bound {
             Ok(_) => Ok(std::process::id()),
@@ -110,7 +112,7 @@ fn serve(workspace: &Workspace, run: &Run, output: &Output) -> Result<Exit, Trou
         };
         release_launcher(&control::report_ready(outcome))?;
     }
-    let (report, exit) = block_on(bound?)?;
+    let (report, exit) = bound?.run()?;
     if report.unclosed.is_empty() {
         return Ok(exit);
     }
@@ -124,27 +126,55 @@ fn options(serve: &Serve) -> Options {
     Options { interval: serve.interval, tcp: serve.tcp, ..Options::default() }
 }
 
-/// Runs the daemon on this thread alone, until it ends or a signal ends it.
-fn block_on(daemon: Daemon) -> Result<(ShutdownReport, Exit), Trouble> {
-    let start = |error| Failure::from(&DaemonError::Start(error));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(start)?;
-        let shutdown = CancellationToken::new();
-        let running = daemon.run(shutdown.clone());
-        tokio::pin!(running);
-        let exit = tokio::select! {
-            report = &mut running => return Ok((report?, Exit::Ok)),
-            exit = first_of(&mut terminate, &mut interrupt) => exit,
-        };
-        shutdown.cancel();
-        Ok((running.await?, exit))
-    })
+/// A daemon that can be told by a signal to end.
+struct Bound {
+    daemon: Daemon,
+    runtime: Runtime,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
 }
 
-async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) -> Exit {
+/// Everything that can fail, signals included: whoever hears that the daemon is ready may end it
+/// at once, and it must end well.
+fn bind(workspace: &Workspace, serve: &Serve) -> Result<Bound, DaemonError> {
+    let start = DaemonError::Start;
+    accept_signals().map_err(start)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
+    let (terminate, interrupt) = {
+        let _inside = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(start)?;
+        (terminate, signal(SignalKind::interrupt()).map_err(start)?)
+    };
+    let daemon = Daemon::bind(workspace, options(serve))?;
+    Ok(Bound { daemon, runtime, terminate, interrupt })
+}
+
+impl Bound {
+    /// Runs the daemon on this thread alone, until it ends or a signal ends it.
+    fn run(self) -> Result<(ShutdownReport, Exit), DaemonError> {
+        let Self { daemon, runtime, mut terminate, mut interrupt } = self;
+        runtime.block_on(async {
+            let shutdown = CancellationToken::new();
+            let running = daemon.run(shutdown.clone());
+            tokio::pin!(running);
+            let exit = tokio::select! {
+                report = &mut running => return Ok((report?, Exit::Ok)),
+                exit = first_of(&mut terminate, &mut interrupt) => exit,
+            };
+            shutdown.cancel();
+            Ok((running.await?, exit))
+        })
+    }
+}
+
+/// Makes sure that the signals which end us arrive: a launcher that has blocked them for itself
+/// hands that down, through `exec` too. Before any thread is there, so it holds for all of them.
+fn accept_signals() -> io::Result<()> {
+    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_unblock()?)
+}
+
+async fn first_of(terminate: &mut unix::Signal, interrupt: &mut unix::Signal) -> Exit {
     tokio::select! {
         _ = terminate.recv() => Exit::Ok,
         _ = interrupt.recv() => Exit::Interrupted,

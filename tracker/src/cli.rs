@@ -1,4 +1,6 @@
-//! `tracker`: a local issue tracker in one SQLite file.
+//! The command line: what `tracker` does, as a function that any `main` can be.
+//!
+//! The only part of the library that reads arguments, prints, or sets up a log.
 
 mod args;
 mod daemon;
@@ -8,14 +10,15 @@ mod output;
 
 use std::process::ExitCode;
 
+use crate::exit_code::Exit;
+use crate::failure::Failure;
 use clap::Parser;
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::failure::Failure;
 
 use args::{Args, Verb};
 use output::{Output, Trouble};
 
-fn main() -> ExitCode {
+/// Does what this process's arguments say and returns how the process is to end.
+pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return explain_usage(&error),

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::failure::Failure;
+use crate::issue::{DependencyKind, Invalid, IssueType, Status};
+use crate::paths::Workspace;
+use crate::store::Store;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use watertight_tracker::failure::Failure;
-use watertight_tracker::issue::{DependencyKind, Invalid, IssueType, Status};
-use watertight_tracker::paths::Workspace;
-use watertight_tracker::store::Store;
 
-use crate::output::Trouble;
+use super::output::Trouble;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,10 +1,10 @@
 //! The verbs on issues.
 
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::issue::{Issue, IssuePatch, NewIssue};
+use crate::exit_code::Exit;
+use crate::issue::{Issue, IssuePatch, NewIssue};
 
-use crate::args::{self, Create, Dep, Place, Update};
-use crate::output::{Output, Trouble};
+use super::args::{self, Create, Dep, Place, Update};
+use super::output::{Output, Trouble};
 
 pub(crate) fn create(place: &Place, create: Create, output: &mut Output) -> Result<Exit, Trouble> {
     let issue_type = args::issue_type(&create.issue_type)?;

@@ -4,18 +4,18 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use watertight_tracker::exit_code::Exit;
-use watertight_tracker::failure::Failure;
-use watertight_tracker::git::{Commit, Git};
-use watertight_tracker::id;
-use watertight_tracker::issue::Invalid;
-use watertight_tracker::jsonl;
-use watertight_tracker::paths::Workspace;
-use watertight_tracker::store::Store;
-use watertight_tracker::sync::{self, GIT_TIMEOUT, SyncOptions, SyncReport};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::git::{Commit, Git};
+use crate::id;
+use crate::issue::Invalid;
+use crate::jsonl;
+use crate::paths::Workspace;
+use crate::store::Store;
+use crate::sync::{self, GIT_TIMEOUT, SyncOptions, SyncReport};
 
-use crate::args::{ConfigKey, Init, Place};
-use crate::output::{Output, Trouble};
+use super::args::{ConfigKey, Init, Place};
+use super::output::{Output, Trouble};
 
 pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Exit, Trouble> {
     // Everything that can be wrong is looked at before anything is made.

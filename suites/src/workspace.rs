@@ -1,0 +1,137 @@
+//! A workspace in a directory of its own, gone with it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use watertight_tracker::client::Client;
+use watertight_tracker::issue::{Issue, NewIssue};
+use watertight_tracker::jsonl;
+use watertight_tracker::paths;
+use watertight_tracker::store::Store;
+
+/// A directory with a `.tracker`, and the program that works on it.
+#[derive(Debug)]
+pub struct Workspace {
+    program: PathBuf,
+    paths: paths::Workspace,
+    /// The last to go.
+    dir: TempDir,
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// The exit status; `None` after a signal.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// Standard output as JSON.
+    pub fn json(&self) -> Result<serde_json::Value> {
+        serde_json::from_str(&self.out).with_context(|| format!("not JSON: {self:?}"))
+    }
+
+    /// The same, if the command ended well.
+    pub fn ok(self) -> Result<Self> {
+        ensure!(self.status == Some(0), "the command failed: {self:?}");
+        Ok(self)
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Workspace {
+    /// A new workspace with an empty database. Tests write [`workspace!()`](crate::workspace).
+    pub fn new(program: impl Into<PathBuf>) -> Result<Self> {
+        Self::below(program, Path::new(""))
+    }
+
+    /// The same in a directory further down, `below` the temporary one.
+    pub fn below(program: impl Into<PathBuf>, below: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("watertight-suites-").tempdir()?;
+        let root = dir.path().join(below);
+        std::fs::create_dir_all(&root)?;
+        let paths = paths::Workspace::create(&root)?;
+        Store::open(&paths.database())?.close()?;
+        Ok(Self { program: program.into(), paths, dir })
+    }
+
+    /// Where everything lies.
+    pub fn paths(&self) -> &paths::Workspace {
+        &self.paths
+    }
+
+    /// The directory that holds `.tracker`.
+    pub fn root(&self) -> &Path {
+        self.paths.root()
+    }
+
+    /// The tracker's executable.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A store of its database; the caller closes it.
+    pub fn store(&self) -> Result<Store> {
+        Ok(Store::open_existing(&self.paths.database())?)
+    }
+
+    /// Creates an issue the way another process does, and returns its id.
+    pub fn create(&self, title: &str) -> Result<String> {
+        let mut store = self.store()?;
+        let issue = store.create(NewIssue::titled(title))?;
+        store.close()?;
+        Ok(issue.id)
+    }
+
+    /// Runs the command line to its end.
+    pub fn tracker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Said> {
+        let output = Command::new(&self.program)
+            .arg("--dir")
+            .arg(self.root())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(output.into())
+    }
+
+    /// A client of its daemon.
+    pub fn client(&self) -> Result<Client> {
+        Ok(Client::connect(&self.paths)?)
+    }
+
+    /// The issues in the JSONL file.
+    pub fn exported(&self) -> Result<Vec<Issue>> {
+        Ok(jsonl::read_file(&self.paths.jsonl())?)
+    }
+
+    /// Their titles, sorted; none where there is no file yet.
+    pub fn exported_titles(&self) -> Result<Vec<String>> {
+        if !self.paths.jsonl().exists() {
+            return Ok(Vec::new());
+        }
+        let mut titles: Vec<_> = self.exported()?.into_iter().map(|issue| issue.title).collect();
+        titles.sort();
+        Ok(titles)
+    }
+
+    /// Ends the workspace and says if it could not be removed.
+    pub fn remove(self) -> Result<()> {
+        Ok(self.dir.close()?)
+    }
+}

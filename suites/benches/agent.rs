@@ -1,0 +1,78 @@
+//! What the agent costs the process it is in, against the same process without it.
+//!
+//! `counting` is the agent with no stacks, `descriptor stacks` is how every trial runs, `heap stacks`
+//! is how a suspected one is run again. One operation is a malloc and its free, or an open and its close;
+//! the figures are for a thousand.
+
+mod in_turn;
+mod preload;
+
+use std::process::Command;
+use std::time::Duration;
+
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+
+use in_turn::{Way, in_turn};
+use preload::Agent;
+use preload::table::{FLAG_FD_STACKS, FLAG_HEAP_STACKS};
+
+/// Operations of one worker: some tens of milliseconds, so that its start does not matter.
+const MALLOCS: u64 = 1_000_000;
+const OPENS: u64 = 20_000;
+/// With a stack for every block a malloc takes far longer.
+const TRACKED: u64 = 50_000;
+
+/// Nanoseconds for one operation in a worker of its own.
+fn work(agent: Option<(&Agent, u32)>, what: &str, operations: u64) -> f64 {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-agent-worker"));
+    command.args([what, &operations.to_string()]);
+    let table = agent.map(|(agent, flags)| agent.table(flags));
+    if let Some(table) = &table {
+        table.preload(&mut command);
+    }
+    let output = command.output().expect("the worker starts");
+    if let Some(table) = &table {
+        table.region();
+    }
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("nanoseconds")
+}
+
+fn agent(criterion: &mut Criterion) {
+    let agent = Agent::find();
+    let mut group = criterion.benchmark_group("agent");
+    group
+        .sample_size(20)
+        .sampling_mode(SamplingMode::Flat)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(2));
+    for (title, what, operations) in [
+        ("1000 malloc+free, mixed sizes", "malloc", MALLOCS),
+        ("1000 malloc+free, thread cache", "hot", MALLOCS),
+        ("1000 open+close", "open", OPENS),
+    ] {
+        let way = |name, agent: Option<(_, u32)>| {
+            let tracked = agent.is_some_and(|(_, flags)| flags & FLAG_HEAP_STACKS != 0);
+            let operations = if tracked { operations.min(TRACKED) } else { operations };
+            // A worker does the same work whatever number of iterations is asked for; its time for
+            // one operation is scaled to a thousand, since a duration cannot tell parts of a nanosecond.
+            Way::new(name, move |iterations| {
+                let each = work(agent, what, operations);
+                Duration::from_secs_f64(each * 1e-9 * 1000.0 * iterations as f64)
+            })
+        };
+        in_turn(
+            &mut group,
+            title,
+            vec![
+                way("no agent", None),
+                way("counting", Some((&agent, 0))),
+                way("descriptor stacks", Some((&agent, FLAG_FD_STACKS))),
+                way("heap stacks", Some((&agent, FLAG_FD_STACKS | FLAG_HEAP_STACKS))),
+            ],
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, agent);
+criterion_main!(benches);

@@ -2,17 +2,27 @@
 
 use std::collections::HashMap;
 
+use crate::descendant::is_believed;
 use crate::probe::fd::Descriptor;
 use crate::probe::thread::Thread;
+use crate::region::RegionMap;
 use crate::snapshot::Inventory;
 
 /// The things of a subject, by their round of birth; 0 is before the first round.
 #[derive(Debug, Default)]
 pub(crate) struct Births {
-    fds: HashMap<(u32, String), u32>,
-    threads: HashMap<u32, u32>,
+    fds: HashMap<(u32, String), Birth>,
+    threads: HashMap<u32, Birth>,
     /// The inventory that was taken last.
     pub(crate) last: Inventory,
+}
+
+/// When a thing was first seen, and the stack that made it: asked at once, because a thing that is
+/// released later takes its note along.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
+    pub(crate) round: u32,
+    pub(crate) stack: Option<u32>,
 }
 
 fn key(fd: &Descriptor) -> (u32, String) {
@@ -21,29 +31,45 @@ fn key(fd: &Descriptor) -> (u32, String) {
 
 impl Births {
     /// Enters what is there now; what is new was born in `round`.
-    pub(crate) fn take(&mut self, now: Inventory, round: u32) {
-        let keys: std::collections::HashSet<_> = now.fds.iter().map(key).collect();
-        self.fds.retain(|key, _| keys.contains(key));
-        for key in keys {
-            self.fds.entry(key).or_insert(round);
+    pub(crate) fn take(&mut self, now: Inventory, round: u32, region: Option<&RegionMap>) {
+        let mut fds = HashMap::with_capacity(now.fds.len());
+        for fd in &now.fds {
+            let birth = self.fds.get(&key(fd)).copied().unwrap_or_else(|| {
+                let believed = region.filter(|region| is_believed(region, fd));
+                let stack = believed.and_then(|region| region.fd_stack(fd.number));
+                Birth { round, stack }
+            });
+            fds.insert(key(fd), birth);
         }
-        self.threads.retain(|tid, _| now.threads.iter().any(|thread| thread.tid == *tid));
+        self.fds = fds;
+        let mut threads = HashMap::with_capacity(now.threads.len());
         for thread in &now.threads {
-            self.threads.entry(thread.tid).or_insert(round);
+            let known = self.threads.get(&thread.tid).copied();
+            // The first threads are there before anyone could note them.
+            let birth = known.unwrap_or_else(|| Birth {
+                round,
+                stack: region
+                    .filter(|_| round > 0)
+                    .and_then(|region| region.thread_stack(thread.tid)),
+            });
+            threads.insert(thread.tid, birth);
         }
+        self.threads = threads;
         self.last = now;
     }
 
-    /// Descriptors born after the beginning that are still there, with their round.
-    pub(crate) fn fds(&self) -> Vec<(Descriptor, u32)> {
-        let born = |fd: &Descriptor| self.fds.get(&key(fd)).copied().filter(|round| *round > 0);
+    /// Descriptors born after the beginning that are still there.
+    pub(crate) fn fds(&self) -> Vec<(Descriptor, Birth)> {
+        let born =
+            |fd: &Descriptor| self.fds.get(&key(fd)).copied().filter(|birth| birth.round > 0);
         self.last.fds.iter().filter_map(|fd| Some((fd.clone(), born(fd)?))).collect()
     }
 
-    /// Threads born after the beginning that are still there, with their round.
-    pub(crate) fn threads(&self) -> Vec<(Thread, u32)> {
-        let born =
-            |thread: &Thread| self.threads.get(&thread.tid).copied().filter(|round| *round > 0);
+    /// Threads born after the beginning that are still there.
+    pub(crate) fn threads(&self) -> Vec<(Thread, Birth)> {
+        let born = |thread: &Thread| {
+            self.threads.get(&thread.tid).copied().filter(|birth| birth.round > 0)
+        };
         self.last
             .threads
             .iter()

@@ -9,7 +9,6 @@ use watertight_report::model::{
 };
 
 use crate::case::Case;
-use crate::descendant::is_believed;
 use crate::explain::Namer;
 use crate::gauge;
 use crate::judge::{
@@ -84,24 +83,35 @@ fn blind(evidence: &mut Evidence) {
 
 /// Whether heap must be explained: the test's own, or a descendant's.
 pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
-    let own = evidence
+    let steady = part.seen.steady.iter().any(Steady::heap_grows);
+    let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
+    let others = steady || descendants.iter().any(|descendant| descendant.heap_rises());
+    own_heap_grows(case, evidence) || part.takes_rest && others
+}
+
+/// Whether the test's own process has heap to explain.
+fn own_heap_grows(case: &Case, evidence: &Evidence) -> bool {
+    evidence
         .heap
         .as_ref()
         .is_some_and(|heap| judge::heap_growth(heap, &case.budget) == Growth::Leak)
         || evidence.populations.iter().any(|population| {
             population.resource == Resource::Task
                 && classify(&population.series, 0, 1) == Growth::Leak
-        });
-    let steady = part.seen.steady.iter().any(Steady::heap_grows);
-    let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
-    own || part.takes_rest
-        && (steady || descendants.iter().any(|descendant| descendant.heap_rises()))
+        })
 }
 
 /// Adds what an explain run has shown.
-pub(crate) fn explain(evidence: &mut Evidence, explained: &Part<'_>, namer: &Namer<'_>) {
+pub(crate) fn explain(
+    case: &Case,
+    evidence: &mut Evidence,
+    explained: &Part<'_>,
+    namer: &Namer<'_>,
+) {
     let seen = explained.seen;
-    if let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region) {
+    if own_heap_grows(case, evidence)
+        && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)
+    {
         let own = |block: &LiveBlock| {
             Some(LiveBlock { round: (explained.round_of)(block.round)?, ..*block })
         };
@@ -112,11 +122,10 @@ pub(crate) fn explain(evidence: &mut Evidence, explained: &Part<'_>, namer: &Nam
         let mut explained = stairs(seen, namer, true);
         for new in &mut explained {
             // The same program in another run: the record speaks of the first one.
-            let kind = kind_of_command(&new.subject);
-            if let Some(first) =
-                evidence.subjects.iter().find(|known| kind_of_command(known) == kind)
-            {
-                new.subject.clone_from(first);
+            let told = evidence.staircases.iter().map(|known| &known.subject);
+            let mut known = told.chain(&evidence.subjects);
+            if let Some(first) = known.find(|known| is_same_program(known, &new.subject)) {
+                new.subject = first.clone();
             }
         }
         evidence.staircases.retain(|known| {
@@ -142,16 +151,13 @@ fn descriptors(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let mut population = Population::counted(Resource::Fd, "descriptors", series);
     // A clean trial needs no names.
     if grew(&population.series) {
-        for (fd, round) in &seen.born_fds {
-            let Some(round) = (part.round_of)(*round) else { continue };
-            let believed = seen.region.as_ref().filter(|region| is_believed(region, fd));
-            let stack = believed
-                .and_then(|region| Some(region.fds.get(fd.number as usize)?.stack.load(Relaxed)));
+        for (fd, birth) in &seen.born_fds {
+            let Some(round) = (part.round_of)(birth.round) else { continue };
             population.things.push(Thing {
                 resource: if fd.is_socket() { Resource::Socket } else { Resource::Fd },
                 what: seen.last.name(fd),
                 round,
-                creation: stack.and_then(|stack| namer.own(believed, stack)),
+                creation: birth.stack.and_then(|stack| namer.own(seen.region.as_ref(), stack)),
             });
         }
     }
@@ -163,14 +169,13 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let series = series(part, |counts| counts.threads.as_ref().ok().map(|count| *count as i64))?;
     let mut population = Population::counted(Resource::Thread, "threads", series);
     if grew(&population.series) {
-        for (thread, round) in &part.seen.born_threads {
-            let Some(round) = (part.round_of)(*round) else { continue };
-            let stack = region.and_then(|region| region.thread_stack(thread.tid));
+        for (thread, birth) in &part.seen.born_threads {
+            let Some(round) = (part.round_of)(birth.round) else { continue };
             population.things.push(Thing {
                 resource: Resource::Thread,
                 what: thread.name.clone(),
                 round,
-                creation: stack.and_then(|stack| namer.own(region, stack)),
+                creation: birth.stack.and_then(|stack| namer.own(region, stack)),
             });
         }
     }
@@ -336,7 +341,7 @@ fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
     for stair in stairs {
         let same = |known: &&mut Staircase| {
             known.resource == stair.resource
-                && kind_of_command(&known.subject) == kind_of_command(&stair.subject)
+                && is_same_program(&known.subject, &stair.subject)
                 && known.creation == stair.creation
         };
         match kept.iter_mut().find(same) {
@@ -347,8 +352,8 @@ fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
             }
             None => {
                 // One program has one name, whichever of its processes leaked more.
-                let kind = kind_of_command(&stair.subject);
-                let first = kept.iter().find(|known| kind_of_command(&known.subject) == kind);
+                let first =
+                    kept.iter().find(|known| is_same_program(&known.subject, &stair.subject));
                 let subject =
                     first.map_or_else(|| stair.subject.clone(), |first| first.subject.clone());
                 kept.push(Staircase { subject, ..stair });
@@ -358,13 +363,14 @@ fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
     kept
 }
 
-/// A command line without what differs from one start to the next: paths and numbers.
-fn kind_of_command(command: &str) -> String {
+/// Whether two command lines are the same but for what differs from one start to the next: paths and
+/// numbers.
+fn is_same_program(a: &str, b: &str) -> bool {
     let kind = |word: &str| match word {
         word if word.contains('/') => "/".to_owned(),
         word => word.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect(),
     };
-    command.split(' ').map(kind).collect::<Vec<_>>().join(" ")
+    a.split(' ').map(kind).eq(b.split(' ').map(kind))
 }
 
 /// Caches that fill up to a fixed size and then stop, by the function that allocates for them. A

@@ -65,12 +65,13 @@ impl Creation {
         self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
     }
 
-    /// Whether the stack is that of a tokio task being made.
+    /// Whether the stack is that of a tokio task being made: its cell is allocated below the spawn. A
+    /// stack of code that *runs* in a task passes through the runtime further out.
     fn is_task(&self) -> bool {
-        self.stack.iter().any(|frame| {
-            frame.function.contains("tokio::runtime::task")
-                || frame.function.contains("tokio::task::spawn")
-        })
+        const MADE: [&str; 4] =
+            ["task::new_task", "RawTask::new", "task::core::Cell", "task::raw::RawTask"];
+        let inner = self.stack.iter().take_while(|frame| Some(*frame) != self.site.as_ref());
+        inner.into_iter().any(|frame| MADE.iter().any(|made| frame.function.contains(made)))
     }
 }
 

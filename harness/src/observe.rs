@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use watertight_report::model::{Cleanup, Net as NetRecord, Outcome};
 
-use crate::births::Births;
+use crate::births::{Birth, Births};
 use crate::case::{Case, DEADLINE, Net};
 use crate::descendant::Descendants;
 use crate::judge::Creation;
@@ -104,8 +104,8 @@ pub(crate) struct Observation {
     pub(crate) first: Inventory,
     pub(crate) last: Inventory,
     /// Round of birth of what is in `last` and not in `first`.
-    pub(crate) born_fds: Vec<(crate::probe::fd::Descriptor, u32)>,
-    pub(crate) born_threads: Vec<(crate::probe::thread::Thread, u32)>,
+    pub(crate) born_fds: Vec<(crate::probe::fd::Descriptor, Birth)>,
+    pub(crate) born_threads: Vec<(crate::probe::thread::Thread, Birth)>,
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) zombies: Vec<process::Stat>,
     pub(crate) survivors: Vec<Survivor>,
@@ -339,7 +339,7 @@ impl Watch<'_> {
         self.counts.push(self.counts_now());
         self.waiting.push(0);
         self.first = Inventory::read(self.pid);
-        self.births.take(self.first.clone(), 0);
+        self.births.take(self.first.clone(), 0, self.region.as_ref());
     }
 
     fn region_path(&self) -> PathBuf {
@@ -366,7 +366,7 @@ impl Watch<'_> {
         let counts = self.counts_now();
         let moved = self.counts.last().is_none_or(|before| counts.moved_since(before));
         if moved || is_last {
-            self.births.take(Inventory::read(self.pid), round);
+            self.births.take(Inventory::read(self.pid), round, self.region.as_ref());
         }
         let waiting = if self.is_private() { 0 } else { self.confirmed_pairs() };
         self.counts.push(counts);

@@ -145,6 +145,12 @@ impl RegionMap {
         frames
     }
 
+    /// Creation stack that the slot of a descriptor number names now.
+    pub(crate) fn fd_stack(&self, number: u32) -> Option<u32> {
+        let stack = self.fds.get(number as usize)?.stack.load(Relaxed);
+        (stack != 0).then_some(stack)
+    }
+
     /// Creation stack of a live thread. One that has not run yet has not written its id: any slot that
     /// is being made is as good as its own then.
     pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {

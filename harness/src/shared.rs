@@ -86,7 +86,9 @@ impl SharedRun {
         {
             for (share, evidence) in shares.iter().zip(&mut all) {
                 let own = Share::new(&explained, share.index, &self.selected);
-                own.with_part(|part| explain(evidence, part, &namer(run, &cases[share.index])));
+                own.with_part(|part| {
+                    explain(&cases[share.index], evidence, part, &namer(run, &cases[share.index]))
+                });
             }
         }
         let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();

@@ -93,7 +93,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
         let rounds = seen.rounds.max(EXPLAIN_ROUNDS_MIN);
         if let Ok(explained) = observe(run, Script::Case(case), Purpose::Explain { rounds }) {
             duration += explained.duration;
-            explain(&mut evidence, &Part::whole(&explained), &namer);
+            explain(case, &mut evidence, &Part::whole(&explained), &namer);
         }
     }
     record(run, case, &part, evidence, duration)

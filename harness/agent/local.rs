@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 use crate::sys;
-use crate::table::{CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region};
+use crate::table::{CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region, STAGE_START};
 
 /// A page of its own, so that wiping it takes nothing else along.
 #[repr(C, align(4096))]
@@ -92,10 +92,11 @@ pub(crate) fn control_ptr() -> *const Control {
     CONTROL.load(Acquire)
 }
 
-/// Whether descriptors get a stack.
+/// Whether descriptors get a stack: not while the main process is still entering, where all that is
+/// made is the harness's own.
 #[inline(always)]
 pub(crate) fn wants_fd_stacks(control: &Control) -> bool {
-    control.flags.load(Relaxed) & FLAG_FD_STACKS != 0
+    control.flags.load(Relaxed) & FLAG_FD_STACKS != 0 && control.stage.load(Relaxed) != STAGE_START
 }
 
 #[cold]

@@ -141,23 +141,32 @@ fn series(part: &Part<'_>, read: impl Fn(&Counts) -> Option<i64>) -> Option<Vec<
     part.counts.iter().map(read).collect::<Option<Vec<_>>>().filter(|series| series.len() > 1)
 }
 
-fn grew(series: &[i64]) -> bool {
-    series.last() > series.first()
+/// Whether the things of a series are worth their names: not those of a clean trial, and not those of
+/// a step, which would cost the supervisor the debug information of the whole test binary.
+fn needs_names(part: &Part<'_>, series: &[i64]) -> bool {
+    match classify(series, 0, 1) {
+        Growth::None => false,
+        Growth::Step => part.rounds < 2,
+        Growth::Allowed | Growth::Leak | Growth::Unconfirmed => true,
+    }
 }
 
 fn descriptors(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let seen = part.seen;
     let series = series(part, |counts| counts.fds.as_ref().ok().map(|count| *count as i64))?;
     let mut population = Population::counted(Resource::Fd, "descriptors", series);
-    // A clean trial needs no names.
-    if grew(&population.series) {
+    if part.rounds > 0 {
+        let named = needs_names(part, &population.series);
         for (fd, birth) in &seen.born_fds {
             let Some(round) = (part.round_of)(birth.round) else { continue };
             population.things.push(Thing {
                 resource: if fd.is_socket() { Resource::Socket } else { Resource::Fd },
                 what: seen.last.name(fd),
                 round,
-                creation: birth.stack.and_then(|stack| namer.own(seen.region.as_ref(), stack)),
+                creation: birth
+                    .stack
+                    .filter(|_| named)
+                    .and_then(|stack| namer.own(seen.region.as_ref(), stack)),
             });
         }
     }
@@ -168,14 +177,15 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let region = part.seen.region.as_ref();
     let series = series(part, |counts| counts.threads.as_ref().ok().map(|count| *count as i64))?;
     let mut population = Population::counted(Resource::Thread, "threads", series);
-    if grew(&population.series) {
+    if part.rounds > 0 {
+        let named = needs_names(part, &population.series);
         for (thread, birth) in &part.seen.born_threads {
             let Some(round) = (part.round_of)(birth.round) else { continue };
             population.things.push(Thing {
                 resource: Resource::Thread,
                 what: thread.name.clone(),
                 round,
-                creation: birth.stack.and_then(|stack| namer.own(region, stack)),
+                creation: birth.stack.filter(|_| named).and_then(|stack| namer.own(region, stack)),
             });
         }
     }

@@ -12,7 +12,7 @@ pub(crate) mod time_wait;
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 
 /// A probe could not look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,22 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// The text of a file below /proc. Kernel text may hold any byte (a thread's name): it is read loosely.
+/// The text of a file below /proc, in one read where it is short: its size is not known before, and
+/// `fs::read` would feel its way. Kernel text may hold any byte (a thread's name): it is read loosely.
 fn read(path: &str) -> Result<String, Unavailable> {
-    fs::read(path)
+    const SHORT: usize = 8192;
+    let text = || -> io::Result<Vec<u8>> {
+        let mut file = fs::File::open(path)?;
+        let mut bytes = vec![0; SHORT];
+        let len = file.read(&mut bytes)?;
+        bytes.truncate(len);
+        // The kernel ends a read at a whole line; only an empty one is the end.
+        if len > SHORT / 2 {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    };
+    text()
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .map_err(|error| Unavailable::path(path, &error))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) agent: Result<Agent, String>,
     /// Where this supervisor's trials have their directories.
     base: PathBuf,
+    /// How their names begin: `trial-<pid>-<start>`.
+    trials: String,
     pub(crate) symbols: Mutex<Symbolizer>,
     /// Trials hold it shared; what must be alone holds it exclusively (explain runs, repeats of
     /// unsettled trials).
@@ -93,6 +95,8 @@ impl Run {
         } else {
             Agent::install(&base)
         };
+        let pid = std::process::id();
+        let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
         Ok(Self {
             id,
             suite: suite.to_owned(),
@@ -100,6 +104,7 @@ impl Run {
             profile: Profile::from_environment(),
             agent,
             base,
+            trials: format!("trial-{pid}-{started}"),
             symbols: Mutex::new(Symbolizer::new()),
             alone: RwLock::new(()),
             blind: Mutex::new(Vec::new()),
@@ -111,9 +116,7 @@ impl Run {
 
     /// A fresh directory for one trial. Its name tells later runs whose it was.
     pub(crate) fn trial_directory(&self) -> io::Result<PathBuf> {
-        let pid = std::process::id();
-        let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
-        let directory = self.base.join(format!("trial-{pid}-{started}-{}", next_trial()));
+        let directory = self.base.join(format!("{}-{}", self.trials, next_trial()));
         DirBuilder::new().mode(0o700).create(&directory)?;
         Ok(directory)
     }

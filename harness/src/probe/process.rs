@@ -59,8 +59,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
 /// The children of a process, zombies included.
 pub(crate) fn children(pid: u32) -> Result<Vec<u32>, Unavailable> {
     let mut children = Vec::new();
-    for thread in thread::list(pid)? {
-        match read(&format!("/proc/{pid}/task/{}/children", thread.tid)) {
+    for tid in thread::ids(pid)? {
+        match read(&format!("/proc/{pid}/task/{tid}/children")) {
             Ok(text) => children
                 .extend(text.split_ascii_whitespace().filter_map(|id| id.parse::<u32>().ok())),
             // The thread has ended since, or the kernel was built without the file.

@@ -23,14 +23,20 @@ pub(crate) fn count(pid: u32) -> Result<u64, Unavailable> {
     Ok(data.nlink().saturating_sub(2))
 }
 
-/// Every thread.
-pub(crate) fn list(pid: u32) -> Result<Vec<Thread>, Unavailable> {
+/// The ids of all threads.
+pub(crate) fn ids(pid: u32) -> Result<Vec<u32>, Unavailable> {
     let path = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&path).map_err(|error| Unavailable::path(&path, &error))?;
-    let mut threads: Vec<Thread> = entries
-        .filter_map(|entry| {
-            let tid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let name = read(&format!("{path}/{tid}/comm")).ok()?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Every thread.
+pub(crate) fn list(pid: u32) -> Result<Vec<Thread>, Unavailable> {
+    let mut threads: Vec<Thread> = ids(pid)?
+        .into_iter()
+        .filter_map(|tid| {
+            // One that has ended since is simply not there any more.
+            let name = read(&format!("/proc/{pid}/task/{tid}/comm")).ok()?;
             Some(Thread { tid, name: name.trim_end().to_owned() })
         })
         .collect();

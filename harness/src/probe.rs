@@ -46,8 +46,9 @@ fn read(path: &str) -> Result<String, Unavailable> {
         let mut bytes = vec![0; SHORT];
         let len = file.read(&mut bytes)?;
         bytes.truncate(len);
-        // The kernel ends a read at a whole line; only an empty one is the end.
-        if len > SHORT / 2 {
+        // The kernel gives whole lines, at most a page of them at a time (seq_file): after a read that
+        // is far from a page there is no more.
+        if len > SHORT / 4 {
             file.read_to_end(&mut bytes)?;
         }
         Ok(bytes)

@@ -290,7 +290,7 @@ fn a_hundred_daemons_start_and_stop_in_one_process() -> Ending {
     let workspace = workspace!()?;
     for cycle in 0..CYCLES {
         let daemon = Embedded::start(&workspace, options())?;
-        workspace.client()?.ping()?;
+        workspace.client()?.sync()?;
         let report = daemon.stop()?;
         assert_eq!(report.unclosed, [""; 0], "cycle {cycle}");
     }

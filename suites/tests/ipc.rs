@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use watertight::Failed;
 use watertight_suites::{
     Daemon, Embedded, Ending, RawClient, Workspace, options, wait_for, workspace,
 };
@@ -25,6 +26,8 @@ const INVALID_PARAMS: i64 = -32602;
 const CLIENTS: usize = 16;
 const CALLS_EACH: usize = 10;
 const CALLS_OF_ONE: usize = 500;
+/// What stays once in each is then more than any cache would keep.
+const REPETITIONS: u32 = 12;
 
 watertight::main!();
 
@@ -96,6 +99,23 @@ fn one_client_may_call_as_often_as_it_likes() -> Ending {
     }
     assert_eq!(client.status()?.connections, 1);
     ensure!(client.status()?.requests > CALLS_OF_ONE as u64, "not every call was counted");
+    daemon.stop()
+}
+
+#[watertight::test]
+fn a_client_that_leaves_takes_everything_with_it(cx: &watertight::Context) -> Ending {
+    let workspace = workspace!()?;
+    let daemon = Daemon::start_with(&workspace, &["--interval", "1h"])?;
+    let mut watcher = workspace.client()?;
+    wait_for("the first tick", || Ok(watcher.status()?.ticks == 1))?;
+    cx.watch(&daemon.pid());
+    let steady = cx.steady(REPETITIONS, || {
+        Client::connect(workspace.paths())?.ping()?;
+        // The daemon notices in its own time that somebody has left.
+        wait_for("its place is free", || Ok(watcher.status()?.connections == 1))
+            .map_err(|error| Failed::new(error.to_string()))
+    });
+    steady.map_err(|failed| anyhow!("{failed}"))?;
     daemon.stop()
 }
 

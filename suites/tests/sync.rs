@@ -14,8 +14,8 @@ use watertight_tracker::daemon::Options;
 use watertight_tracker::exit_code::Exit;
 use watertight_tracker::issue::NewIssue;
 
-/// Ticks after which something that could have happened would have.
-const TICKS: u64 = 5;
+/// Ticks after which whatever happens at each of them has happened, and has been seen to.
+const TICKS: u64 = 12;
 /// So long that no test sees the second tick.
 const NEVER: Duration = Duration::from_secs(3600);
 

@@ -19,6 +19,10 @@ use crate::table::{FD_SLOTS, ROLE_ACCEPT, STACKS};
 /// Live things of one stack that make a staircase.
 pub(crate) const STAIRS: usize = 5;
 
+/// How long before its end a process may already be shutting down: in samples, and as a part of its life.
+const SHUTDOWN_SAMPLES: u32 = 4;
+const SHUTDOWN_PART: u32 = 8;
+
 /// All descendants of one trial.
 pub(crate) struct Descendants {
     directory: PathBuf,
@@ -52,8 +56,8 @@ pub(crate) struct Descendant {
 struct Stair {
     /// Sample and number of things made so far, at each change.
     steps: Vec<(u32, u32)>,
-    /// Something that this stack made was released.
-    released: bool,
+    /// The sample in which something that this stack made was first seen released.
+    released: Option<u32>,
     /// Live bytes (heap).
     bytes: u64,
     /// What the kernel calls the newest of them.
@@ -183,7 +187,11 @@ impl Descendant {
 
     /// Asks the kernel which of the suspected stacks' descriptors are still what the agent says.
     fn confirm(&mut self, suspects: &[u32]) {
-        let Ok(open) = probe::fd::list(self.pid) else { return };
+        // A process at its very end has no descriptors any more; what it had is what counts.
+        let open = probe::fd::list(self.pid).unwrap_or_default();
+        if open.is_empty() {
+            return;
+        }
         let sockets = probe::socket::table(self.pid);
         for id in suspects {
             let mut alive = 0;
@@ -204,7 +212,9 @@ impl Descendant {
                     .get(&descriptor.inode)
                     .map_or_else(|| descriptor.link.clone(), |socket| socket.name.clone());
             }
-            if let Some(stair) = self.fds.get_mut(id) {
+            // Released while we looked: the earlier look stands.
+            let closed = self.region.stacks[*id as usize].fds_closed.load(Acquire) > 0;
+            if let Some(stair) = self.fds.get_mut(id).filter(|stair| !closed || stair.alive == 0) {
                 stair.alive = alive;
                 stair.what = what;
             }
@@ -271,7 +281,9 @@ pub(crate) fn is_believed(region: &RegionMap, descriptor: &Descriptor) -> bool {
 
 impl Stair {
     fn step(&mut self, sample: u32, made: u32, released: bool) {
-        self.released |= released;
+        if released {
+            self.released.get_or_insert(sample);
+        }
         if self.steps.last().is_none_or(|(_, last)| *last < made) {
             self.steps.push((sample, made));
         }
@@ -279,7 +291,10 @@ impl Stair {
 
     fn is_staircase(&self, first: u32, last: u32) -> bool {
         let samples: Vec<u32> = self.steps.iter().map(|(sample, _)| *sample).collect();
-        !self.released && samples.len() >= STAIRS && spans_life(&samples, first, last)
+        // A process that ends in good order releases what it has leaked, and may be seen doing so.
+        let shutdown = SHUTDOWN_SAMPLES.max(last.saturating_sub(first) / SHUTDOWN_PART);
+        let kept = self.released.is_none_or(|sample| sample + shutdown >= last);
+        kept && samples.len() >= STAIRS && spans_life(&samples, first, last)
     }
 }
 
@@ -314,8 +329,11 @@ mod tests {
     }
 
     #[test]
-    fn one_release_ends_the_suspicion() {
-        assert!(!stair(&[2, 4, 6, 8, 10], true).is_staircase(0, 10));
+    fn one_release_ends_the_suspicion_but_for_a_shutdown() {
+        assert!(!stair(&[2, 4, 6, 8, 20], true).is_staircase(0, 20));
+        let mut shut_down = stair(&[2, 4, 6, 8, 10], false);
+        shut_down.step(11, 5, true);
+        assert!(shut_down.is_staircase(0, 12));
     }
 
     #[test]

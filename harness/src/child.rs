@@ -17,18 +17,37 @@ use crate::gauge;
 use crate::namespace;
 use crate::region::{self, ControlMap, write_text};
 use crate::table::{
-    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_TABLE, GO_AGAIN, GO_LEAVE, NET_PRIVATE,
-    NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
+    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, GO_AGAIN, GO_LEAVE,
+    NET_PRIVATE, NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
 };
 
 /// How often a waiting child checks that its supervisor still lives.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// The control file of the trial whose main process this one is; none in every other process.
-pub(crate) fn enter() -> Option<&'static Control> {
-    let control = region::own_control().or_else(without_agent)?;
-    // A process that the body starts from this same binary finds the place taken.
-    control.main.compare_exchange(0, std::process::id(), AcqRel, Acquire).ok()?;
+/// What this process is to the harness.
+pub(crate) enum Role {
+    /// The main process of a trial.
+    Trial(&'static Control),
+    /// Started as one, and cut off from its supervisor: it must not pass for anything else.
+    Lost,
+    /// Whatever a person or a test has started.
+    Program,
+}
+
+/// Tells what this process is, and enters the trial where it is its main process. The first thing in
+/// `main`: there must be no other thread yet.
+pub(crate) fn enter() -> Role {
+    let started_by_us = std::env::var_os(ENV_MAIN).is_some();
+    // SAFETY: there is no other thread that could read the environment.
+    unsafe { std::env::remove_var(ENV_MAIN) };
+    let control = region::own_control().or_else(without_agent);
+    if !started_by_us {
+        return Role::Program;
+    }
+    let Some(control) = control else { return Role::Lost };
+    if control.main.compare_exchange(0, std::process::id(), AcqRel, Acquire).is_err() {
+        return Role::Lost;
+    }
     // The supervisor ends us by name; this is for the case that it is ended itself.
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     if control.net.load(Acquire) == NET_PRIVATE
@@ -37,7 +56,7 @@ pub(crate) fn enter() -> Option<&'static Control> {
         control.net_errno.store(errno as u32, Release);
         control.net.store(NET_REFUSED, Release);
     }
-    Some(control)
+    Role::Trial(control)
 }
 
 /// Where no agent could be preloaded, the variable is still there and the file is mapped here.

@@ -425,7 +425,7 @@ fn steady_growth(
     let mut found = Vec::new();
     for (resource, what, series, confirm) in kinds {
         let is_heap = resource == Resource::Heap;
-        if classify(series, 0, confirm) != Growth::Leak || explained && !is_heap {
+        if !judge::grows_each_time(series, confirm) || explained && !is_heap {
             continue;
         }
         // What each stack has kept since the first repetition: as many as there were repetitions.

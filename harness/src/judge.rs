@@ -205,6 +205,13 @@ pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
     if tail.len() < confirm { Growth::Unconfirmed } else { Growth::Leak }
 }
 
+/// Whether a series grew in every repetition after the first, which warms up, and in at least `confirm`
+/// of them: repetitions are many and cheap, so one that is quiet acquits.
+pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {
+    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    later.len() >= confirm && later.iter().all(|delta| *delta > 0)
+}
+
 /// The typical value: the upper median.
 pub(crate) fn median(values: &[i64]) -> i64 {
     let mut sorted = values.to_vec();

@@ -1,8 +1,8 @@
 //! A run: one `cargo test` or `cargo nextest run`, over all its processes. Who we are, where we write.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -32,6 +32,8 @@ pub(crate) struct Run {
     base: PathBuf,
     /// How their names begin: `trial-<pid>-<start>`.
     trials: String,
+    /// Locked as long as this supervisor lives.
+    _owner: File,
     pub(crate) symbols: Mutex<Symbolizer>,
     /// Trials hold it shared; what must be alone holds it exclusively (explain runs, repeats of
     /// unsettled trials).
@@ -97,6 +99,8 @@ impl Run {
         };
         let pid = std::process::id();
         let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
+        let trials = format!("trial-{pid}-{started}");
+        let owner = own(&base, &trials).map_err(|error| format!("{}: {error}", base.display()))?;
         Ok(Self {
             id,
             suite: suite.to_owned(),
@@ -104,7 +108,8 @@ impl Run {
             profile: Profile::from_environment(),
             agent,
             base,
-            trials: format!("trial-{pid}-{started}"),
+            trials,
+            _owner: owner,
             symbols: Mutex::new(Symbolizer::new()),
             alone: RwLock::new(()),
             blind: Mutex::new(Vec::new()),
@@ -128,16 +133,17 @@ impl Run {
         let Ok(entries) = fs::read_dir(&self.base) else { return swept };
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some((supervisor, started)) = trial_owner(&name) else {
-                remove_old_agent(&entry.path(), &name);
-                continue;
-            };
-            if process::stat(supervisor).is_ok_and(|stat| stat.started == started) {
+            remove_old_agent(&entry.path(), &name);
+            if name.ends_with(OWNER_ENDING) {
+                is_held(&entry.path());
+            }
+            let Some(owner) = trial_owner(&name) else { continue };
+            if is_held(&self.base.join(format!("{owner}{OWNER_ENDING}"))) {
                 continue;
             }
             swept.extend(crate::survivor::kill_of_dead_trial(&entry.path()));
             if fs::remove_dir_all(entry.path()).is_ok() {
-                swept.push(format!("the notes of a trial of process {supervisor}, which has gone"));
+                swept.push(format!("the notes of a {owner} that nobody owns any more"));
             }
         }
         swept
@@ -158,6 +164,11 @@ impl Run {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|running| *running != pid);
+    }
+
+    /// Removes what only a living supervisor needs.
+    pub(crate) fn leave(&self) {
+        let _ = fs::remove_file(self.base.join(format!("{}{OWNER_ENDING}", self.trials)));
     }
 
     /// The run's first line.
@@ -205,10 +216,42 @@ pub(crate) fn is_blinded(name: &str) -> bool {
         .is_ok_and(|blind| blind.split(',').any(|blinded| blinded == name))
 }
 
-/// `trial-<pid>-<start>-<n>`
-fn trial_owner(name: &str) -> Option<(u32, u64)> {
-    let mut parts = name.strip_prefix("trial-")?.split('-');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+/// Ending of the file whose lock says that a supervisor lives.
+const OWNER_ENDING: &str = ".owner";
+
+/// The owner's part of a trial directory's name, `trial-<pid>-<start>-<n>`.
+fn trial_owner(name: &str) -> Option<&str> {
+    name.strip_prefix("trial-")?;
+    name.rsplit_once('-').map(|(owner, _)| owner).filter(|owner| owner.matches('-').count() == 2)
+}
+
+/// Makes the file that says this supervisor lives, and holds its lock. A process id would not do: another
+/// run may be in another pid namespace, or see no /proc.
+fn own(base: &Path, trials: &str) -> io::Result<File> {
+    let path = base.join(format!("{trials}{OWNER_ENDING}"));
+    loop {
+        let file =
+            File::options().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        file.lock()?;
+        // Somebody's sweep may have removed it before it was locked.
+        if fs::metadata(&path)
+            .is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()))
+        {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether somebody holds the lock of an owner's file; one that nobody holds is removed.
+fn is_held(owner: &Path) -> bool {
+    let Ok(file) = File::open(owner) else { return false };
+    match file.try_lock() {
+        Ok(()) => {
+            let _ = fs::remove_file(owner);
+            false
+        }
+        Err(_) => true,
+    }
 }
 
 /// The run that this process belongs to: nextest's, a given one, cargo's, or this process alone.

@@ -22,7 +22,7 @@ use crate::agent::Agent;
 use crate::descendant::Descendants;
 use crate::pidfd;
 use crate::region::{self, ControlMap};
-use crate::table::ENV_TABLE;
+use crate::table::{ENV_MAIN, ENV_TABLE};
 
 /// How often descendants are sampled.
 const SAMPLE: Duration = Duration::from_millis(25);
@@ -109,7 +109,8 @@ impl Subject {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .env(ENV_TABLE, spawn.directory);
+            .env(ENV_TABLE, spawn.directory)
+            .env(ENV_MAIN, "1");
         if let Some(agent) = spawn.agent {
             command.envs(agent.environment(spawn.directory));
         }

@@ -11,7 +11,7 @@ use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
 use crate::case::{Case, Net};
-use crate::child;
+use crate::child::{self, Role};
 use crate::context::Context;
 use crate::failed::Failed;
 use crate::run::{Profile, Run};
@@ -114,8 +114,15 @@ impl Suite {
 
     /// Runs the suite as the command line says: libtest's options, and nextest's protocol.
     pub fn main(mut self) -> ExitCode {
-        if let Some(control) = child::enter() {
-            return self.run_child(control);
+        match child::enter() {
+            Role::Trial(control) => return self.run_child(control),
+            Role::Lost => {
+                eprintln!(
+                    "watertight: this process was started for a trial and cannot reach its table"
+                );
+                return ExitCode::FAILURE;
+            }
+            Role::Program => {}
         }
         let arguments = Arguments::from_args();
         self.cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -270,6 +277,7 @@ impl Suite {
             crate::probe::memory::resident(std::process::id()).ok().map(|resident| resident.peak);
         summary.ledger = Some(shown(run.ledger.path()));
         eprintln!("{}\n", terminal::summary(&summary, &style(&run)));
+        run.leave();
         match (conclusion, cancel::exit_code(&run)) {
             (_, Some(code)) => code,
             (Some(conclusion), None) if !fixtures_failed => conclusion.exit_code(),

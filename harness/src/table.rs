@@ -13,6 +13,9 @@ use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, A
 
 /// The environment variable that carries the trial's directory to a process.
 pub(crate) const ENV_TABLE: &str = "WATERTIGHT_TABLE";
+/// The environment variable by which the supervisor tells a trial's main process that it is one. It
+/// goes no further than that process.
+pub(crate) const ENV_MAIN: &str = "WATERTIGHT_MAIN";
 /// Name of the control file in the trial's directory.
 pub(crate) const CONTROL_FILE: &str = "control";
 /// Ending of a region file's name, `<pid>-<image>.region`.

@@ -281,7 +281,7 @@ golden!(unsettled, {
 golden!(several_findings_worst_first, {
     let site = ("suites/src/leaky/threads.rs", 9, "leaky::threads::starts_one");
     let mut unconfirmed =
-        leak(Resource::Heap, "2 blocks", 64, ("src/cache.rs", 5, "app::cache::fill"));
+        leak(Resource::Heap, "2 blocks", 40_000, ("src/cache.rs", 5, "app::cache::fill"));
     unconfirmed.status = Status::Unconfirmed;
     unconfirmed.note = Some("a later round failed".into());
     let mut step = leak(Resource::Fd, "eventfd", 1, site);

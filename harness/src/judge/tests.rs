@@ -35,6 +35,14 @@ fn series_are_classified() {
     }
 }
 
+#[test]
+fn a_repetition_that_is_quiet_acquits() {
+    assert!(grows_each_time(&[5, 9, 10, 11, 12], 3));
+    assert!(!grows_each_time(&[5, 9, 9, 10, 11, 12], 3));
+    assert!(!grows_each_time(&[5, 9, 10], 3));
+    assert!(!grows_each_time(&[], 1));
+}
+
 fn creation(line: u32, functions: &[&str]) -> Creation {
     let frame = Frame::new("tests/a.rs", line, "a::test");
     let stack = functions.iter().map(|name| Frame::new("", 0, *name)).collect();

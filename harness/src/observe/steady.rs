@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Watch;
 use crate::descendant::is_believed;
-use crate::judge::{self, Growth};
+use crate::judge;
 use crate::probe;
 use crate::region::{LiveStack, RegionMap};
 use crate::snapshot::Inventory;
@@ -29,7 +29,7 @@ pub(crate) struct Steady {
 impl Steady {
     /// Whether live heap grew with each of the last repetitions.
     pub(crate) fn heap_grows(&self) -> bool {
-        let grows = |series: &[i64]| judge::classify(series, 0, judge::HEAP_ROUNDS) == Growth::Leak;
+        let grows = |series: &[i64]| judge::grows_each_time(series, judge::HEAP_ROUNDS);
         grows(&self.heap_bytes) || grows(&self.heap_blocks)
     }
 

@@ -48,7 +48,8 @@ impl Project {
         let position = |is_it: &dyn Fn(&Symbol) -> bool| {
             stack.iter().position(|symbol| can_be_site(symbol) && is_it(symbol))
         };
-        let inside = position(&|symbol| self.owns(symbol));
+        // A program's `main` calls into what it is about; its line says nothing of what that makes.
+        let inside = position(&|symbol| self.owns(symbol) && !is_main(&symbol.function));
         let user = position(&|symbol| symbol.origin == Origin::User);
         let site = inside.or(user);
         Site { site, via: user.filter(|_| user != site) }
@@ -92,6 +93,11 @@ fn can_be_site(symbol: &Symbol) -> bool {
         || file.starts_with(HARNESS_SOURCE)
         || symbol.origin == Origin::Dependency && versions.any(is_version);
     !is_of_harness && !is_shim(&symbol.function)
+}
+
+/// Whether a function is a program's entry point.
+fn is_main(function: &str) -> bool {
+    function == "main" || function.ends_with("::main")
 }
 
 /// Whether a file lies in a package's directory and in no other package's below that.
@@ -143,7 +149,8 @@ mod tests {
         let tracker = frame(at("tracker/src/lib.rs"), 12, "tracker::Store::open");
         let suites = frame(at("suites/src/lib.rs"), 24, "suites::leaky");
         let outer = frame(at("suites/src/lib.rs"), 90, "suites::outer");
-        let top = frame(at("src/lib.rs"), 5, "top::main");
+        let top = frame(at("src/lib.rs"), 5, "top::start");
+        let entry = frame(at("suites/src/bin/x.rs"), 5, "x::main");
         let generated = frame(at("target/debug/build/x-0123456789abcdef/out/x.rs"), 5, "x::make");
         let shim = frame(at("suites/src/lib.rs"), 24, "core::ops::function::FnOnce::call_once");
         let no_line = frame(at("suites/src/lib.rs"), 0, "suites::inner");
@@ -165,6 +172,14 @@ mod tests {
                 Some(1),
             ),
             ("another package only", in_suites, vec![&std, &tracker], Some(1), None),
+            (
+                "a program's main says nothing",
+                in_suites,
+                vec![&std, &tracker, &entry],
+                Some(1),
+                None,
+            ),
+            ("but where it is all there is", in_suites, vec![&std, &entry], Some(1), None),
             ("member below the package", in_top, vec![&suites, &top], Some(1), Some(0)),
             ("generated", in_top, vec![&generated, &top], Some(1), Some(0)),
             ("shims and no lines", in_suites, vec![&shim, &no_line, &outer], Some(2), None),

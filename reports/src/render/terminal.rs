@@ -48,7 +48,7 @@ pub fn failure(trial: &Trial, style: &Style) -> String {
     let said = block.paint(strong(colour), &sentence::sentence(trial));
     block.lines.push(said);
     let mut shown: Vec<&Finding> =
-        trial.findings.iter().filter(|finding| finding.status != Status::Step).collect();
+        trial.findings.iter().filter(|finding| is_shown(finding)).collect();
     shown.sort_by(|a, b| a.severity(b));
     block.findings(trial, &shown);
     block.still_held(trial);
@@ -58,6 +58,21 @@ pub fn failure(trial: &Trial, style: &Style) -> String {
     block.advice(trial, &shown);
     block.next(trial);
     block.lines.join("\n")
+}
+
+/// Unconfirmed heap below this is what a first run always leaves (buffers, thread-locals) and would
+/// only stand in the way of the leak beside it.
+const UNCONFIRMED_BYTES_MIN: i64 = 64 * 1024;
+
+/// Whether a finding is worth a row: steps are only recorded.
+fn is_shown(finding: &Finding) -> bool {
+    match finding.status {
+        Status::Step => false,
+        Status::Unconfirmed => {
+            !finding.resource.is_bytes() || finding.growth >= UNCONFIRMED_BYTES_MIN
+        }
+        Status::Leak | Status::Accepted => true,
+    }
 }
 
 /// The line at the end of a run, without a newline.

@@ -26,7 +26,7 @@
 //!
 //! Invariants:
 //! - This crate never formats for people: it fills a record and hands it to `watertight-report`.
-//! - [`judge`] is pure: no clock, no I/O.
+//! - `judge` is pure: no clock, no I/O.
 //! - A probe that could not look says so. Blind is never clean.
 //! - The measured process symbolises nothing, formats nothing, holds no thread and no descriptor of ours.
 

@@ -148,3 +148,33 @@ fn proc_is_hidden_and_even_the_program_is_not_found() {
     assert_eq!(ran.code, Some(RED), "{}", ran.output);
     assert_eq!(trial.verdict, Verdict::Unmeasured);
 }
+
+/// One probe at a time is blinded: its canary says so, and no trial of the run is clean.
+#[test]
+fn a_probe_that_does_not_see_its_canary_is_never_green() {
+    const PROBES: [(&str, Resource); 9] = [
+        ("fd", Resource::Fd),
+        ("socket", Resource::Socket),
+        ("thread", Resource::Thread),
+        ("process", Resource::Process),
+        ("heap", Resource::Heap),
+        ("time_wait", Resource::TimeWait),
+        ("memory", Resource::Memory),
+        ("task", Resource::Task),
+        ("gauge", Resource::Gauge),
+    ];
+    for (name, probe) in PROBES {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leaky"));
+        command.env("WATERTIGHT_BLIND", name);
+        let (ran, trial) = run_twin(command, "ci", "store_inline::clean");
+        assert_eq!((ran.code, trial.verdict), (Some(RED), Verdict::Unmeasured), "{name}");
+        assert_reason(&trial, probe, "its planted leak was not seen");
+        let blind: Vec<_> = ran.run.canaries.iter().filter(|canary| !canary.seen).collect();
+        assert!(blind.iter().any(|canary| canary.probe == probe), "{name}: {blind:?}");
+    }
+    let (ran, _) = run_twin(Command::new(env!("CARGO_BIN_EXE_leaky")), "ci", "store_inline::clean");
+    assert_eq!(ran.code, Some(0), "with all eyes open it is green: {}", ran.output);
+    assert!(
+        ran.run.canaries.len() == PROBES.len() && ran.run.canaries.iter().all(|canary| canary.seen)
+    );
+}

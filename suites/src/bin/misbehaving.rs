@@ -124,7 +124,9 @@ fn prints(_cx: &Context) -> Result<(), Failed> {
 /// Leaves a process behind that holds the test's output open.
 fn leaves_a_survivor_on_stdout(_cx: &Context) -> Result<(), Failed> {
     let mut command = Command::new("sleep");
-    command.arg("1000").stdin(Stdio::null());
+    // `tests/swept.rs` knows its survivor by its argument.
+    let seconds = std::env::var("MISBEHAVING_SECONDS").unwrap_or_else(|_| "1000".to_owned());
+    command.arg(seconds).stdin(Stdio::null());
     #[expect(clippy::disallowed_methods, reason = "the misbehaviour")]
     command.spawn()?; // LEAK survivor
     Ok(())

@@ -351,10 +351,18 @@ fn host() -> Host {
     host.cpus = std::thread::available_parallelism().map_or(0, |cpus| cpus.get() as u64);
     host.memory_bytes = system.total_memory();
     host.fd_limit = descriptor_limit();
-    host.cgroup_memory_bytes = fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    host.cgroup_memory_bytes = group_memory_limit();
     host
+}
+
+/// The control group's memory limit in bytes, where there is one (cgroup v2, `memory.max`).
+fn group_memory_limit() -> Option<u64> {
+    fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+}
+
+/// What memory may be used in all: the control group's limit, or the machine's memory.
+pub(crate) fn memory_limit() -> u64 {
+    group_memory_limit().unwrap_or_else(|| host().memory_bytes)
 }
 
 /// The soft limit on descriptors.

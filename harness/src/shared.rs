@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::evidence::{evidence, explain, is_suspected};
 use crate::judge::Evidence;
 use crate::observe::{Observation, Purpose, Script, Step, observe};
-use crate::run::{Run, descriptor_limit};
+use crate::run::{Run, descriptor_limit, memory_limit};
 use crate::trial::{Part, Tried, namer, not_started, record};
 
 /// In place of a case's number: the child runs the cases it is told, one after the other.
@@ -225,16 +225,4 @@ fn per_round(finding: &watertight_report::model::Finding, resources: &[Resource]
     }
     let parts = finding.parts.iter().filter(|part| resources.contains(&part.resource));
     parts.map(|part| part.per_round.unwrap_or(0)).sum()
-}
-
-/// The control group's memory limit, or the machine's memory.
-fn memory_limit() -> u64 {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    group.unwrap_or_else(|| {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        system.total_memory()
-    })
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::statvfs::FsFlags;
 use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
 
@@ -95,7 +96,7 @@ impl Run {
         let agent = if is_blinded("agent") {
             Err("the agent was switched off by WATERTIGHT_BLIND".to_owned())
         } else {
-            Agent::install(&base)
+            agent_directory(&base).and_then(|directory| Agent::install(&directory))
         };
         let pid = std::process::id();
         let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
@@ -319,6 +320,28 @@ fn base_directory() -> io::Result<PathBuf> {
         }
     }
     Err(last)
+}
+
+/// Where the agent's file lies: with the trials, unless nothing may be executed there.
+fn agent_directory(base: &Path) -> Result<PathBuf, String> {
+    let forbids = |path: &Path| {
+        nix::sys::statvfs::statvfs(path).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_NOEXEC))
+    };
+    if !forbids(base) {
+        return Ok(base.to_owned());
+    }
+    // SAFETY: geteuid has no failure.
+    let uid = unsafe { libc::geteuid() };
+    let other = std::env::temp_dir().join(format!("watertight-{uid}"));
+    private(&other, uid).map_err(|error| format!("{}: {error}", other.display()))?;
+    if forbids(&other) {
+        return Err(format!(
+            "nothing may be executed in {} and {} (mounted noexec), so no agent can be preloaded; set TMPDIR",
+            base.display(),
+            other.display()
+        ));
+    }
+    Ok(other)
 }
 
 /// Makes the directory, or checks that it is ours alone: in a directory that everyone may write,

@@ -82,10 +82,21 @@ fn the_agent_is_switched_off() {
 
 #[test]
 fn the_preload_is_refused() {
-    // The loader cannot map the agent from there, says so, and starts the program without it.
-    let take = || without(&["-m"], "mount -t tmpfs -o noexec,size=1g none /dev/shm");
+    // Nothing may be executed in either place where the agent's file could lie.
+    let mount = "mount -t tmpfs -o noexec,size=1g none /dev/shm && export TMPDIR=/dev/shm";
+    let take = || without(&["-m"], mount);
     if take().is_some() {
-        assert_heap_unmeasured(|| take().expect("it was possible a moment ago"), "LD_PRELOAD");
+        assert_heap_unmeasured(|| take().expect("it was possible a moment ago"), "noexec");
+    }
+}
+
+/// A hardened machine forbids execution in /dev/shm alone: the agent lies elsewhere then.
+#[test]
+fn a_dev_shm_without_execution_is_no_obstacle() {
+    let mount = "mount -t tmpfs -o noexec,size=1g none /dev/shm";
+    if let Some(command) = without(&["-m"], mount) {
+        let (ran, trial) = run_twin(command, "ci", "store_inline::clean");
+        assert_eq!((ran.code, trial.verdict), (Some(0), Verdict::Clean), "{}", ran.output);
     }
 }
 

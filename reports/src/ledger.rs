@@ -154,18 +154,28 @@ impl Ledger {
     /// ledger, since the lock is held.
     pub fn begin(&self, run: &str, make: impl FnOnce() -> Run) -> Result<Run, LedgerError> {
         let held = self.hold()?;
-        let mut file: &File = &held.0;
-        file.seek(SeekFrom::Start(0)).map_err(|source| self.unreadable(source))?;
-        for record in Records::new(BufReader::new(file)) {
-            match record {
-                Ok(Record::Run(found)) if found.run == run => return Ok(found),
-                Err(LineError::Io { source, .. }) => return Err(self.unreadable(source)),
-                Ok(_) | Err(_) => {}
-            }
+        // What is written to a device or a pipe is gone; reading one may never end.
+        if held.0.metadata().is_ok_and(|data| data.is_file())
+            && let Some(found) = self.find_run(&held.0, run)?
+        {
+            return Ok(found);
         }
         let made = make();
         self.write(&held, &self.encode(&Record::Run(made.clone()))?)?;
         Ok(made)
+    }
+
+    /// The run of that id, where somebody has begun it.
+    fn find_run(&self, mut file: &File, run: &str) -> Result<Option<Run>, LedgerError> {
+        file.seek(SeekFrom::Start(0)).map_err(|source| self.unreadable(source))?;
+        for record in Records::new(BufReader::new(file)) {
+            match record {
+                Ok(Record::Run(found)) if found.run == run => return Ok(Some(found)),
+                Err(LineError::Io { source, .. }) => return Err(self.unreadable(source)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     /// A newline, the record and a newline; the first of them is for a broken line before it.

@@ -315,3 +315,17 @@ fn several_may_keep_the_folder_in_order_at_once() {
     });
     assert_eq!(names(folder.path()).len(), KEPT);
 }
+
+/// A device has no beginning to look for a run in, and some never end.
+#[test]
+fn a_device_is_written_and_not_read() {
+    let ledger = Ledger::open("/dev/zero").expect("it can be opened");
+    let begun = ledger.begin("r1", || {
+        let mut run = Run::default();
+        run.run = "r1".to_owned();
+        run
+    });
+    assert_eq!(begun.expect("it takes everything").run, "r1");
+    let full = Ledger::open("/dev/full").expect("it can be opened");
+    assert!(full.begin("r1", Run::default).is_err(), "nothing fits there");
+}

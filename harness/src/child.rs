@@ -114,6 +114,9 @@ pub(crate) fn run_shared(cases: &[Case], control: &'static Control) -> ExitCode 
 
 /// Waits at a boundary until the supervisor has looked; gives its answer.
 pub(crate) fn boundary(control: &Control, stage: u32) -> u32 {
+    if control.main.load(Acquire) != std::process::id() {
+        return GO_LEAVE;
+    }
     let number = control.boundary.load(Relaxed) + 1;
     control.stage.store(stage, Release);
     control.boundary.store(number, Release);
@@ -160,9 +163,14 @@ impl Runner {
     fn round(&self, case: &Case, control: &'static Control) {
         let context = Context::new(&case.name, Some(control));
         control.body.store(BODY_RUNNING, Release);
+        control.tasks.store(-1, Release);
         control.message.len.store(0, Release);
         control.stage.store(STAGE_BODY, Release);
         let result = self.body(case, &context, control);
+        // The child of a fork that returns from the body is none of the trial's business any more.
+        if control.main.load(Acquire) != std::process::id() {
+            return;
+        }
         let cleaned = context.run_cleanups();
         match judge_panic(case, result).and(cleaned) {
             Ok(()) => control.body.store(BODY_PASSED, Release),

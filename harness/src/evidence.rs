@@ -484,6 +484,11 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
             unmeasured.push(Unmeasured::new(probe, reason));
         }
     };
+    if matches!(part.outcome, Outcome::Crashed | Outcome::Killed | Outcome::TimedOut) {
+        let gone = "the process ended before it could be read; only what outlived it was judged";
+        add(Resource::Fd, gone);
+        add(Resource::Heap, gone);
+    }
     let Some(last) = part.counts.last() else { return unmeasured };
     if let Err(unavailable) = &last.fds {
         add(Resource::Fd, &unavailable.reason);

@@ -209,7 +209,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     for survivor in &survivors {
         survivor.kill();
     }
-    let (outcome, message) = outcome::outcome(&control, &ended, status);
+    let (outcome, message) = outcome::outcome(&control, &ended, status, started.elapsed());
     let net = match control.net.load(Acquire) {
         NET_PRIVATE => NetRecord::Private,
         _ => NetRecord::Host,

@@ -58,16 +58,12 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    fn from_environment() -> Self {
+    fn from_environment() -> Result<Self, String> {
         match std::env::var("WATERTIGHT_PROFILE").as_deref() {
-            Ok("ci") => Self::Ci,
-            Ok("default" | "") | Err(_) => Self::Default,
-            Ok(other) => {
-                eprintln!(
-                    "watertight: WATERTIGHT_PROFILE={other} is unknown, using `default`; the profiles are default and ci"
-                );
-                Self::Default
-            }
+            Ok("ci") => Ok(Self::Ci),
+            Ok("default" | "") | Err(_) => Ok(Self::Default),
+            // A typing error must not make a strict run lenient.
+            Ok(other) => Err(format!("WATERTIGHT_PROFILE={other} is unknown; use default or ci")),
         }
     }
 
@@ -98,6 +94,7 @@ impl Run {
         } else {
             agent_directory(&base).and_then(|directory| Agent::install(&directory))
         };
+        let profile = Profile::from_environment()?;
         let pid = std::process::id();
         let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
         let trials = format!("trial-{pid}-{started}");
@@ -106,7 +103,7 @@ impl Run {
             id,
             suite: suite.to_owned(),
             ledger,
-            profile: Profile::from_environment(),
+            profile,
             agent,
             base,
             trials,

@@ -16,6 +16,7 @@ use crate::evidence::{evidence, explain, is_suspected};
 use crate::judge::Evidence;
 use crate::observe::{Observation, Purpose, Script, Step, observe};
 use crate::run::{Run, descriptor_limit, memory_limit};
+use crate::snapshot::Counts;
 use crate::trial::{Part, Tried, namer, not_started, record};
 
 /// In place of a case's number: the child runs the cases it is told, one after the other.
@@ -141,7 +142,7 @@ impl<'a> Share<'a> {
             };
             let (waited, waits) = (self.seen.waiting[at - 1], self.seen.waiting[at]);
             if counts.is_empty() {
-                counts.push(before.plus(before, before));
+                counts.push(Counts { tasks: Some(0), ..before.plus(before, before) });
                 waiting.push(waited);
             }
             if let (Some(last), Some(wait)) = (counts.last(), waiting.last().copied()) {

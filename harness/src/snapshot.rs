@@ -79,8 +79,8 @@ impl Counts {
                 (Some(to), Some(before), Some(after)) => Some(add(to, before, after)),
                 _ => None,
             },
-            // Each case has a runtime of its own there, and it ends with the case.
-            tasks: None,
+            // Each case has a runtime of its own there, which begins with no task and ends with the case.
+            tasks: after.tasks.map(|own| self.tasks.unwrap_or(0) + own),
             gauges: after
                 .gauges
                 .iter()

@@ -327,7 +327,21 @@ fn style(run: &Run) -> Style {
     let set =
         |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let colour = set("CLICOLOR_FORCE") || !set("NO_COLOR") && std::io::stderr().is_terminal();
-    Style { colour, stacks: set("WATERTIGHT_STACKS"), ledger: Some(shown(run.ledger.path())) }
+    Style {
+        colour,
+        stacks: set("WATERTIGHT_STACKS"),
+        ledger: Some(shown(run.ledger.path())),
+        target: target(),
+    }
+}
+
+/// The name of this test target: cargo names its binary `<target>-<16 hex digits>`.
+fn target() -> Option<String> {
+    const HASH: usize = 16;
+    let binary = std::env::current_exe().ok()?;
+    let (target, hash) = binary.file_name()?.to_str()?.rsplit_once('-')?;
+    let is_hash = hash.len() == HASH && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| target.to_owned())
 }
 
 /// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into

@@ -210,12 +210,6 @@ fn notes(case: &Case, part: &Part<'_>) -> Vec<String> {
             "The body could not be repeated, so only its first runs count: {failure}"
         ));
     }
-    if matches!(part.outcome, Outcome::Crashed | Outcome::Killed | Outcome::TimedOut) {
-        notes.push(
-            "Its descriptors and memory went with its process; only what outlived it could be judged."
-                .to_owned(),
-        );
-    }
     if part.outcome != Outcome::Passed
         && seen.net == NetRecord::Private
         && seen.refused_connects > 0

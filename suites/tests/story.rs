@@ -45,7 +45,9 @@ fn leaky(twin: &str) -> Trial {
     let trial = ran.trial(&case);
     assert_eq!(trial.verdict, Verdict::Leaked, "{}", ran.output);
     assert_eq!(ran.code, Some(RED), "{}", ran.output);
-    assert_eq!(trial.unmeasured, [], "{}", ran.output);
+    // A process that is gone before it can be read takes its descriptors and heap along.
+    let was_read = matches!(trial.outcome, Outcome::Passed | Outcome::Failed);
+    assert_eq!(trial.unmeasured.is_empty(), was_read, "{}", ran.output);
     trial.clone()
 }
 

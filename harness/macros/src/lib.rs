@@ -160,6 +160,9 @@ impl Arguments {
         match name.to_string().as_str() {
             "rounds" => {
                 let rounds: LitInt = input.parse()?;
+                if rounds.base10_parse::<u32>()? == 0 {
+                    return Err(syn::Error::new_spanned(rounds, "a test runs at least one round"));
+                }
                 self.options.push(quote!(.rounds(#rounds)));
             }
             "workers" => self.workers = Some(input.parse()?),
@@ -239,7 +242,7 @@ fn quantity(text: &LitStr, units: &[(&str, u64)]) -> syn::Result<u64> {
             let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
             Err(syn::Error::new_spanned(
                 text,
-                format!("expected a whole number and one of: {}", names.join(", ")),
+                format!("expected a whole number and a unit, one of: {}", names.join(", ")),
             ))
         }
     }

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering::Acquire;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use watertight_report::model::{Cleanup, CleanupStatus, Outcome};
@@ -17,6 +18,7 @@ pub(super) fn outcome(
     control: &ControlMap,
     ended: &Ended,
     status: Option<ExitStatus>,
+    spent: Duration,
 ) -> (Outcome, Option<String>) {
     let text = |message: &str| Some(message.to_owned()).filter(|message| !message.is_empty());
     match ended.body {
@@ -31,7 +33,10 @@ pub(super) fn outcome(
         format!("; it said: {}", ended.message)
     };
     if ended.timed_out {
-        return (Outcome::TimedOut, Some(format!("its process was killed{said}")));
+        return (
+            Outcome::TimedOut,
+            Some(format!("its process was killed after {:.1} s{said}", spent.as_secs_f64())),
+        );
     }
     if control.net.load(Acquire) == NET_REFUSED && !ended.entered {
         return (Outcome::Crashed, Some(format!("it ended before the test began{said}")));

@@ -32,7 +32,7 @@ pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
             "find who keeps what that line allocates: a collection that only grows, a cycle of `Rc`, a `mem::forget`, a C handle never freed"
         }
         Resource::TimeWait => {
-            "keep one connection for many calls, or let the server close first: the side that closes first keeps the port pair"
+            "keep one connection for many calls: the side that closes first keeps the port pair; where that many are meant, declare `allow(time_wait = N)`"
         }
         Resource::Memory if finding.budget.is_some() => {
             "lower the peak, or raise the ceiling (`rss_max`) on purpose"

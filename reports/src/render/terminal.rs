@@ -31,6 +31,8 @@ pub struct Style {
     pub stacks: bool,
     /// Where the records of the run are, to name it among the next commands.
     pub ledger: Option<PathBuf>,
+    /// The test target for `cargo test --test`, where it is not the suite's name.
+    pub target: Option<String>,
 }
 
 /// Lines shown of the test's own message.
@@ -215,7 +217,7 @@ impl Block<'_> {
 
     /// The commands that lead on from here.
     fn next(&mut self, trial: &Trial) {
-        let again = again(trial);
+        let again = again(trial, self.style.target.as_deref());
         self.heading("next");
         self.lines.push(format!("    this again      {again}"));
         let has_stack = trial.findings.iter().any(|finding| !finding.stack.is_empty());
@@ -232,8 +234,8 @@ impl Block<'_> {
 }
 
 /// The command that runs the case again: alone, unless it is the whole suite that shows it.
-fn again(trial: &Trial) -> String {
-    let suite = text::shell_word(&trial.suite);
+fn again(trial: &Trial, target: Option<&str>) -> String {
+    let suite = text::shell_word(target.unwrap_or(&trial.suite));
     match trial.mode {
         Mode::Shared => format!("WATERTIGHT_MODE=shared cargo test --test {suite}"),
         Mode::Trial | Mode::Off => {

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Acquire;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
-use watertight_report::model::{Outcome, Record, Trial as TrialRecord, Verdict};
+use watertight_report::model::{
+    Cleanup, CleanupStatus, Outcome, Record, Trial as TrialRecord, Verdict,
+};
 use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
@@ -198,7 +200,8 @@ impl Suite {
 
     /// For debuggers: every body in this process, one after the other or in libtest's threads.
     fn run_off(self, arguments: &Arguments) -> ExitCode {
-        let mut fixtures_failed = run_fixtures(self.setups);
+        let mut notes = Vec::new();
+        let mut fixtures_failed = run_fixtures(self.setups, &mut notes);
         let trials = self.cases.into_iter().map(|case| {
             let ignored = case.ignored;
             Trial::test(case.name.clone(), move || {
@@ -207,7 +210,7 @@ impl Suite {
             .with_ignored_flag(ignored)
         });
         let conclusion = libtest_mimic::run(arguments, trials.collect());
-        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev());
+        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev(), &mut notes);
         if fixtures_failed { ExitCode::FAILURE } else { conclusion.exit_code() }
     }
 
@@ -239,7 +242,8 @@ impl Suite {
                 return ExitCode::FAILURE;
             }
         }
-        let mut fixtures_failed = run_fixtures(self.setups);
+        let mut notes = Vec::new();
+        let mut fixtures_failed = run_fixtures(self.setups, &mut notes);
         let summary = Arc::new(Mutex::new(Summary::default()));
         let conclusion = if fixtures_failed {
             eprintln!("watertight: no test ran, because a set-up failed");
@@ -270,7 +274,14 @@ impl Suite {
             });
             Some(libtest_mimic::run(arguments, trials.collect()))
         };
-        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev());
+        fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev(), &mut notes);
+        if !notes.is_empty() {
+            let record = Record::Trial(Box::new(crate::trial::fixtures(&run, &notes)));
+            if let Err(error) = run.ledger.append(&record) {
+                eprintln!("watertight: the ledger cannot be written: {error}");
+                fixtures_failed = true;
+            }
+        }
         let mut summary =
             std::mem::take(&mut *summary.lock().unwrap_or_else(PoisonError::into_inner));
         summary.supervisor_peak_rss_bytes =
@@ -351,16 +362,24 @@ fn shown(path: &std::path::Path) -> std::path::PathBuf {
     path.strip_prefix(&here).unwrap_or(path).to_owned()
 }
 
-/// Runs fixtures in order; true where one failed.
-fn run_fixtures(fixtures: impl IntoIterator<Item = (String, Fixture)>) -> bool {
+/// Runs fixtures in order, notes what became of each; true where one failed.
+fn run_fixtures(
+    fixtures: impl IntoIterator<Item = (String, Fixture)>,
+    notes: &mut Vec<Cleanup>,
+) -> bool {
     let mut failed = false;
     for (name, run) in fixtures {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
             .unwrap_or_else(|payload| Err(Failed::new(child::panic_message(&*payload))));
-        if let Err(error) = result {
+        let (status, error) = match result {
+            Ok(()) => (CleanupStatus::Ran, None),
+            Err(error) => (CleanupStatus::Failed, Some(error.message().to_owned())),
+        };
+        if let Some(error) = &error {
             eprintln!("watertight: the fixture `{name}` failed: {error}");
             failed = true;
         }
+        notes.push(Cleanup::new(name, status, error));
     }
     failed
 }

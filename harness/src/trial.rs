@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use watertight_report::metric;
 use watertight_report::model::{
-    Mode, Net as NetRecord, Outcome, Reading, Resource, SCHEMA, Trial as TrialRecord, Verdict,
+    Cleanup, Mode, Net as NetRecord, Outcome, Reading, Resource, SCHEMA, Trial as TrialRecord,
+    Verdict,
 };
 
-use crate::case::{Case, Net};
+use crate::case::{Budget, Case, Net};
 use crate::evidence::{evidence, explain, is_suspected};
 use crate::explain::Namer;
 use crate::judge::{self, Evidence, deltas};
@@ -146,6 +147,28 @@ fn package(case: &Case) -> PathBuf {
         .or_else(|| std::env::current_dir().ok())
         .unwrap_or_default()
 }
+
+/// The record of a suite's set-ups and tear-downs, in the form of a trial: whether each ran or failed.
+pub(crate) fn fixtures(run: &Run, fixtures: &[Cleanup]) -> TrialRecord {
+    let cleanups = fixtures.iter().map(|fixture| (fixture.clone(), None)).collect();
+    let evidence = Evidence { cleanups, ..Evidence::default() };
+    let (findings, verdict) = judge::judge(&evidence, &Budget::default());
+    let mut record = TrialRecord::default();
+    record.schema = SCHEMA;
+    record.run = run.id.clone();
+    record.suite = run.suite.clone();
+    record.case = FIXTURES.to_owned();
+    record.verdict = verdict;
+    record.findings = findings;
+    record.cleanups = fixtures.to_vec();
+    if verdict == Verdict::Leaked {
+        record.outcome = Outcome::Failed;
+    }
+    record
+}
+
+/// The name under which a suite's fixtures are recorded.
+const FIXTURES: &str = "(fixtures)";
 
 /// The record of a case that did not run.
 pub(crate) fn skipped(run: &Run, case: &Case, why: &str) -> TrialRecord {

@@ -47,6 +47,8 @@ impl Agent {
         for (offset, bytes) in [
             (offset_of!(Control, supervisor), own.to_ne_bytes()),
             (offset_of!(Control, flags), flags.to_ne_bytes()),
+            // Before its body a main process gets no stacks.
+            (offset_of!(Control, stage), table::STAGE_BODY.to_ne_bytes()),
             (offset_of!(Control, round), first_round.to_ne_bytes()),
         ] {
             file.write_all_at(&bytes, offset as u64).expect("room");

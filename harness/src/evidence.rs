@@ -417,15 +417,19 @@ fn steady_growth(
         creation,
         note: Some(format!("it grew with each of {repetitions} repetitions")),
     };
-    let kinds: [(Resource, &str, &[i64], usize); 3] = [
-        (Resource::Fd, "descriptors", &steady.fds, 1),
-        (Resource::Thread, "threads", &steady.threads, 1),
-        (Resource::Heap, "heap", &steady.heap_bytes, judge::HEAP_ROUNDS),
+    let kinds: [(Resource, &str, &[i64]); 3] = [
+        (Resource::Fd, "descriptors", &steady.fds),
+        (Resource::Thread, "threads", &steady.threads),
+        (Resource::Heap, "heap", &steady.heap_bytes),
     ];
     let mut found = Vec::new();
-    for (resource, what, series, confirm) in kinds {
+    for (resource, what, series) in kinds {
         let is_heap = resource == Resource::Heap;
-        if !judge::grows_each_time(series, confirm) || explained && !is_heap {
+        let grows = match is_heap {
+            true => judge::grows_each_time(series, judge::HEAP_ROUNDS),
+            false => judge::counts_up_each_time(series),
+        };
+        if !grows || explained && !is_heap {
             continue;
         }
         // What each stack has kept since the first repetition: as many as there were repetitions.

@@ -212,6 +212,14 @@ pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {
     later.len() >= confirm && later.iter().all(|delta| *delta > 0)
 }
 
+/// Whether a count of things grew by at least one a repetition after the first. A count is exact, but
+/// one thing more may just be open when it is taken; it is then missing from the next growth.
+pub(crate) fn counts_up_each_time(series: &[i64]) -> bool {
+    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    let grew = later.iter().filter(|delta| **delta > 0).count();
+    grew > 0 && grew + 1 >= later.len() && later.iter().sum::<i64>() >= later.len() as i64
+}
+
 /// The typical value: the upper median.
 pub(crate) fn median(values: &[i64]) -> i64 {
     let mut sorted = values.to_vec();

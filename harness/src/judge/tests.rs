@@ -41,6 +41,10 @@ fn a_repetition_that_is_quiet_acquits() {
     assert!(!grows_each_time(&[5, 9, 9, 10, 11, 12], 3));
     assert!(!grows_each_time(&[5, 9, 10], 3));
     assert!(!grows_each_time(&[], 1));
+    assert!(counts_up_each_time(&[5, 6, 7, 9, 9, 10]));
+    assert!(!counts_up_each_time(&[5, 6, 7, 7, 7, 8]));
+    assert!(!counts_up_each_time(&[5, 6, 6, 6]));
+    assert!(!counts_up_each_time(&[5]));
 }
 
 fn creation(line: u32, functions: &[&str]) -> Creation {

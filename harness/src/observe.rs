@@ -26,7 +26,7 @@ use crate::descendant::Descendants;
 use crate::judge::Creation;
 use crate::probe::process;
 use crate::probe::time_wait;
-use crate::region::{self, ControlMap, LiveBlock, RegionMap, write_text};
+use crate::region::{self, ControlMap, LiveBlock, RegionMap, read_text, write_text};
 use crate::run::Run;
 use crate::settle::{Backoff, SETTLE, SETTLE_ALONE};
 use crate::snapshot::{Counts, Inventory};
@@ -328,6 +328,18 @@ impl Watch<'_> {
         self.control.answer.store(answer, Release);
         self.control.answered.store(self.control.boundary.load(Acquire), Release);
         region::futex_wake(&self.control.answered);
+    }
+
+    /// Waits for the first boundary and reads there; false where the main process never came to it.
+    fn begin(&mut self, subject: &Subject, ended: &mut Ended) -> bool {
+        if !self.next_boundary(subject) {
+            ended.timed_out = self.is_overdue(subject);
+            ended.message = read_text(&self.control.message);
+            return false;
+        }
+        ended.entered = true;
+        self.enter();
+        true
     }
 
     /// The first boundary, before any round.

@@ -32,13 +32,9 @@ impl Watch<'_> {
         passes: u32,
     ) -> Ended {
         let mut ended = Ended::default();
-        if !self.next_boundary(subject) {
-            ended.timed_out = self.is_overdue(subject);
-            ended.message = read_text(&self.control.message);
+        if !self.begin(subject, &mut ended) {
             return ended;
         }
-        ended.entered = true;
-        self.enter();
         let mut step = 0;
         for pass in 1..=passes {
             for index in selected {

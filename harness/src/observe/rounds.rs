@@ -20,13 +20,9 @@ impl Watch<'_> {
     pub(super) fn rounds(&mut self, subject: &Subject, case: &Case) -> Ended {
         let mut ended = Ended::default();
         self.allow(case);
-        if !self.next_boundary(subject) {
-            ended.timed_out = self.is_overdue(subject);
-            ended.message = read_text(&self.control.message);
+        if !self.begin(subject, &mut ended) {
             return ended;
         }
-        ended.entered = true;
-        self.enter();
         let max = self.rounds_max(case);
         let mut first_round = Duration::ZERO;
         let mut confirming = Instant::now();

@@ -5,14 +5,16 @@
 //! Descriptors that are made or closed without a hook (raw system calls, libc's inside) leave a slot
 //! stale. The supervisor therefore believes a slot only where its inode is the kernel's.
 
-use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use core::sync::atomic::Ordering::*;
 
 use crate::local;
+use crate::lock;
 use crate::net;
 use crate::next::forward;
 use crate::note;
-use crate::sys;
+use crate::path::{self, Coming};
+use crate::sys::{self, AT_FDCWD};
 use crate::table::{
     FD_SLOTS, Fd, KIND_ANON, KIND_ANY, KIND_FILE, KIND_MEMFD, KIND_PIPE, KIND_SOCKET, Region,
 };
@@ -78,42 +80,8 @@ macro_rules! makes_fd {
 }
 
 makes_fd! {
-    /// open(2).
-    open = OPEN(path: *const c_char, flags: c_int, mode: c_uint) => KIND_FILE;
-    /// open(2).
-    open64 = OPEN64(path: *const c_char, flags: c_int, mode: c_uint) => KIND_FILE;
-    /// The fortified open.
-    __open_2 = OPEN_2(path: *const c_char, flags: c_int) => KIND_FILE;
-    /// The fortified open.
-    __open64_2 = OPEN64_2(path: *const c_char, flags: c_int) => KIND_FILE;
-    /// openat(2).
-    openat = OPENAT(at: c_int, path: *const c_char, flags: c_int, mode: c_uint) => KIND_FILE;
-    /// openat(2).
-    openat64 = OPENAT64(at: c_int, path: *const c_char, flags: c_int, mode: c_uint) => KIND_FILE;
-    /// The fortified openat.
-    __openat_2 = OPENAT_2(at: c_int, path: *const c_char, flags: c_int) => KIND_FILE;
-    /// The fortified openat.
-    __openat64_2 = OPENAT64_2(at: c_int, path: *const c_char, flags: c_int) => KIND_FILE;
-    /// creat(2).
-    creat = CREAT(path: *const c_char, mode: c_uint) => KIND_FILE;
-    /// creat(2).
-    creat64 = CREAT64(path: *const c_char, mode: c_uint) => KIND_FILE;
-    /// mkstemp(3).
-    mkstemp = MKSTEMP(template: *mut c_char) => KIND_FILE;
-    /// mkstemp(3).
-    mkstemp64 = MKSTEMP64(template: *mut c_char) => KIND_FILE;
-    /// mkostemp(3).
-    mkostemp = MKOSTEMP(template: *mut c_char, flags: c_int) => KIND_FILE;
-    /// mkostemp(3).
-    mkostemp64 = MKOSTEMP64(template: *mut c_char, flags: c_int) => KIND_FILE;
-    /// mkstemps(3).
-    mkstemps = MKSTEMPS(template: *mut c_char, suffix: c_int) => KIND_FILE;
-    /// mkostemps(3).
-    mkostemps = MKOSTEMPS(template: *mut c_char, suffix: c_int, flags: c_int) => KIND_FILE;
     /// posix_openpt(3).
     posix_openpt = POSIX_OPENPT(flags: c_int) => KIND_FILE;
-    /// shm_open(3).
-    shm_open = SHM_OPEN(name: *const c_char, flags: c_int, mode: c_uint) => KIND_FILE;
     /// socket(2).
     socket = SOCKET(domain: c_int, kind: c_int, protocol: c_int) => KIND_SOCKET;
     /// dup(2).
@@ -134,6 +102,85 @@ makes_fd! {
     memfd_create = MEMFD_CREATE(name: *const c_char, flags: c_uint) => KIND_MEMFD;
     /// pidfd_open(2).
     pidfd_open = PIDFD_OPEN(pid: c_int, flags: c_uint) => KIND_ANON;
+}
+
+/// Hooks that open a path, and may create it.
+macro_rules! opens {
+    ($($(#[$doc:meta])* $name:ident = $slot:ident ($($argument:ident: $type:ty),*) at $at:expr, $path:ident, $flags:expr;)*) => {
+        $($(#[$doc])*
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
+            let coming = Coming::open($at, $path, $flags);
+            coming.came(born(forward!($slot as unsafe extern "C" fn($($type),*) -> c_int, ($($argument),*), else -1), KIND_FILE))
+        })*
+    };
+}
+
+const O_CREAT: c_int = 0o100;
+
+opens! {
+    /// open(2).
+    open = OPEN(path: *const c_char, flags: c_int, mode: c_uint) at AT_FDCWD, path, flags;
+    /// open(2).
+    open64 = OPEN64(path: *const c_char, flags: c_int, mode: c_uint) at AT_FDCWD, path, flags;
+    /// The fortified open.
+    __open_2 = OPEN_2(path: *const c_char, flags: c_int) at AT_FDCWD, path, flags;
+    /// The fortified open.
+    __open64_2 = OPEN64_2(path: *const c_char, flags: c_int) at AT_FDCWD, path, flags;
+    /// openat(2).
+    openat = OPENAT(at: c_int, path: *const c_char, flags: c_int, mode: c_uint) at at, path, flags;
+    /// openat(2).
+    openat64 = OPENAT64(at: c_int, path: *const c_char, flags: c_int, mode: c_uint) at at, path, flags;
+    /// The fortified openat.
+    __openat_2 = OPENAT_2(at: c_int, path: *const c_char, flags: c_int) at at, path, flags;
+    /// The fortified openat.
+    __openat64_2 = OPENAT64_2(at: c_int, path: *const c_char, flags: c_int) at at, path, flags;
+    /// creat(2).
+    creat = CREAT(path: *const c_char, mode: c_uint) at AT_FDCWD, path, O_CREAT;
+    /// creat(2).
+    creat64 = CREAT64(path: *const c_char, mode: c_uint) at AT_FDCWD, path, O_CREAT;
+}
+
+/// Hooks that make a file from a template, which becomes its name.
+macro_rules! makes_temporary {
+    ($($(#[$doc:meta])* $name:ident = $slot:ident (template: *mut c_char $(, $argument:ident: $type:ty)*);)*) => {
+        $($(#[$doc])*
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(template: *mut c_char $(, $argument: $type)*) -> c_int {
+            let fd = forward!($slot as unsafe extern "C" fn(*mut c_char $(, $type)*) -> c_int, (template $(, $argument)*), else -1);
+            if fd >= 0 {
+                // SAFETY: on success the template is the name, and ends with NUL.
+                path::created(AT_FDCWD, unsafe { CStr::from_ptr(template) }.to_bytes());
+            }
+            born(fd, KIND_FILE)
+        })*
+    };
+}
+
+makes_temporary! {
+    /// mkstemp(3).
+    mkstemp = MKSTEMP(template: *mut c_char);
+    /// mkstemp(3).
+    mkstemp64 = MKSTEMP64(template: *mut c_char);
+    /// mkostemp(3).
+    mkostemp = MKOSTEMP(template: *mut c_char, flags: c_int);
+    /// mkostemp(3).
+    mkostemp64 = MKOSTEMP64(template: *mut c_char, flags: c_int);
+    /// mkstemps(3).
+    mkstemps = MKSTEMPS(template: *mut c_char, suffix: c_int);
+    /// mkostemps(3).
+    mkostemps = MKOSTEMPS(template: *mut c_char, suffix: c_int, flags: c_int);
+}
+
+/// shm_open(3): the file that it creates is below `/dev/shm`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_open(name: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    type ShmOpen = unsafe extern "C" fn(*const c_char, c_int, c_uint) -> c_int;
+    let fd = born(forward!(SHM_OPEN as ShmOpen, (name, flags, mode), else -1), KIND_FILE);
+    if fd >= 0 && flags & O_CREAT != 0 {
+        path::created_shm(b"", name);
+    }
+    fd
 }
 
 /// signalfd(2): with a descriptor given, it changes that one and makes none.
@@ -169,10 +216,13 @@ type Fcntl = unsafe extern "C" fn(c_int, c_int, c_long) -> c_int;
 const F_DUPFD: c_int = 0;
 const F_DUPFD_CLOEXEC: c_int = 1030;
 
-/// fcntl(2): only the duplicating commands make a descriptor.
+/// fcntl(2): only the duplicating commands make a descriptor; others take locks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_long) -> c_int {
     let result = forward!(FCNTL as Fcntl, (fd, command, argument), else -1);
+    if result == 0 {
+        lock::controlled(fd, command, argument);
+    }
     if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) { born(result, KIND_ANY) } else { result }
 }
 
@@ -180,6 +230,9 @@ pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_long) -> c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: c_long) -> c_int {
     let result = forward!(FCNTL64 as Fcntl, (fd, command, argument), else -1);
+    if result == 0 {
+        lock::controlled(fd, command, argument);
+    }
     if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) { born(result, KIND_ANY) } else { result }
 }
 
@@ -230,6 +283,13 @@ fn fileno(stream: *mut c_void) -> c_int {
     forward!(FILENO as unsafe extern "C" fn(*mut c_void) -> c_int, (stream), else -1)
 }
 
+/// The flags of open(2) that matter here: all modes of fopen(3) but those that begin with `r` create.
+fn open_flags(mode: *const c_char) -> c_int {
+    // SAFETY: the caller's mode ends with NUL.
+    let first = if mode.is_null() { 0 } else { (unsafe { *mode }) as u8 };
+    if matches!(first, b'w' | b'a') { O_CREAT } else { 0 }
+}
+
 fn dirfd(directory: *mut c_void) -> c_int {
     forward!(DIRFD as unsafe extern "C" fn(*mut c_void) -> c_int, (directory), else -1)
 }
@@ -237,13 +297,19 @@ fn dirfd(directory: *mut c_void) -> c_int {
 /// fopen(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void {
-    born_behind(forward!(FOPEN as Fopen, (path, mode), else core::ptr::null_mut()), fileno)
+    let coming = Coming::open(AT_FDCWD, path, open_flags(mode));
+    let stream = born_behind(forward!(FOPEN as Fopen, (path, mode), else core::ptr::null_mut()), fileno);
+    coming.came(if stream.is_null() { -1 } else { 0 });
+    stream
 }
 
 /// fopen(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
-    born_behind(forward!(FOPEN64 as Fopen, (path, mode), else core::ptr::null_mut()), fileno)
+    let coming = Coming::open(AT_FDCWD, path, open_flags(mode));
+    let stream = born_behind(forward!(FOPEN64 as Fopen, (path, mode), else core::ptr::null_mut()), fileno);
+    coming.came(if stream.is_null() { -1 } else { 0 });
+    stream
 }
 
 /// tmpfile(3).

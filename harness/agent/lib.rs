@@ -9,8 +9,9 @@
 //! at run time).
 //!
 //! ```text
-//! hook (heap, fd, net, thread, process) ── forward to `next` ──► the C library
-//!      └── note into the region (local.rs: which one is mine, also after a fork)
+//! hook (heap, fd, net, thread, process, mapping, path, lock, watch, shm, state)
+//!      ├── forward to `next` ──► the C library
+//!      └── note into the region (local.rs: which one is mine, also after a fork; entry.rs)
 //!             └── creation stack (stack.rs), interned (note.rs)
 //! ```
 
@@ -30,6 +31,13 @@ mod fd;
 mod net;
 mod thread;
 mod process;
+mod entry;
+mod mapping;
+mod path;
+mod lock;
+mod watch;
+mod shm;
+mod state;
 mod environment;
 mod hold;
 

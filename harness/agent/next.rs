@@ -92,6 +92,47 @@ next! {
 
     PTHREAD_CREATE = c"pthread_create";
 
+    MMAP = c"mmap";
+    MMAP64 = c"mmap64";
+    MUNMAP = c"munmap";
+    MREMAP = c"mremap";
+
+    MKDIR = c"mkdir";
+    MKDIRAT = c"mkdirat";
+    MKDTEMP = c"mkdtemp";
+    MKFIFO = c"mkfifo";
+    RENAME = c"rename";
+    RENAMEAT = c"renameat";
+    RENAMEAT2 = c"renameat2";
+    LINK = c"link";
+    LINKAT = c"linkat";
+    SYMLINK = c"symlink";
+    SYMLINKAT = c"symlinkat";
+    BIND = c"bind";
+
+    FLOCK = c"flock";
+    LOCKF = c"lockf";
+    LOCKF64 = c"lockf64";
+    INOTIFY_ADD_WATCH = c"inotify_add_watch";
+    SHMGET = c"shmget";
+    SEM_OPEN = c"sem_open";
+
+    SETENV = c"setenv";
+    UNSETENV = c"unsetenv";
+    PUTENV = c"putenv";
+    GETENV = c"getenv";
+    CHDIR = c"chdir";
+    FCHDIR = c"fchdir";
+    UMASK = c"umask";
+    SETRLIMIT = c"setrlimit";
+    SETRLIMIT64 = c"setrlimit64";
+    PRLIMIT = c"prlimit";
+    PRLIMIT64 = c"prlimit64";
+    SIGACTION = c"sigaction";
+    SIGNAL = c"signal";
+    SIGPROCMASK = c"sigprocmask";
+    PTHREAD_SIGMASK = c"pthread_sigmask";
+
     FORK = c"fork";
     POSIX_SPAWN = c"posix_spawn";
     POSIX_SPAWNP = c"posix_spawnp";

@@ -49,13 +49,16 @@ pub(crate) const FTRUNCATE: usize = 77;
 pub(crate) const GETTID: usize = 186;
 pub(crate) const FUTEX: usize = 202;
 pub(crate) const OPENAT: usize = 257;
+pub(crate) const GETCWD: usize = 79;
+pub(crate) const READLINKAT: usize = 267;
+pub(crate) const NEWFSTATAT: usize = 262;
 
 const O_RDWR: usize = 2;
 const O_CREAT: usize = 0o100;
 const O_EXCL: usize = 0o200;
 const O_CLOEXEC: usize = 0o2000000;
 const O_NOFOLLOW: usize = 0o400000;
-const AT_FDCWD: usize = -100isize as usize;
+pub(crate) const AT_FDCWD: i32 = -100;
 const PROT_READ_WRITE: usize = 3;
 const MAP_SHARED: usize = 1;
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
@@ -97,7 +100,7 @@ pub(crate) fn alive(pid: u32) -> bool {
 pub(crate) fn map_file(path: &[u8], bytes: usize, create: bool) -> Option<*mut u8> {
     let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | if create { O_CREAT | O_EXCL } else { 0 };
     // SAFETY: `path` ends with NUL and lives across the call.
-    let fd = unsafe { syscall(OPENAT, [AT_FDCWD, path.as_ptr() as usize, flags, 0o600, 0, 0]) };
+    let fd = unsafe { syscall(OPENAT, [AT_FDCWD as usize, path.as_ptr() as usize, flags, 0o600, 0, 0]) };
     if fd < 0 {
         return None;
     }
@@ -149,6 +152,36 @@ pub(crate) fn inode(fd: i32) -> u64 {
         0 => stat[1] ^ stat[0].rotate_left(40),
         _ => 0,
     }
+}
+
+/// Whether something is there under a name, a dangling link included (newfstatat(2)). What cannot be
+/// told is taken to be there.
+pub(crate) fn exists(at: i32, path: *const u8) -> bool {
+    const ENOENT: isize = -2;
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    let mut stat = [0u64; 18];
+    // SAFETY: the caller's path ends with NUL; the buffer has the size of struct stat.
+    let result = unsafe {
+        let stat = stat.as_mut_ptr() as usize;
+        syscall(NEWFSTATAT, [at as usize, path as usize, stat, AT_SYMLINK_NOFOLLOW, 0, 0])
+    };
+    result != ENOENT
+}
+
+/// The working directory, without a NUL; none where it does not fit or cannot be told.
+pub(crate) fn cwd(buffer: &mut [u8]) -> Option<usize> {
+    // SAFETY: the kernel writes at most the buffer's length and gives the length with its NUL.
+    let len = unsafe { syscall(GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0]) };
+    // A directory outside of our root is told as "(unreachable)".
+    (len > 1 && buffer[0] == b'/').then_some(len as usize - 1)
+}
+
+/// What the link at `path` (NUL-terminated) points to; none where it does not fit.
+pub(crate) fn read_link(path: &[u8], buffer: &mut [u8]) -> Option<usize> {
+    let (at, path, to) = (AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize);
+    // SAFETY: the path ends with NUL; the kernel writes at most the buffer's length.
+    let len = unsafe { syscall(READLINKAT, [at, path, to, buffer.len(), 0, 0]) };
+    (len > 0 && (len as usize) < buffer.len() && buffer[0] == b'/').then_some(len as usize)
 }
 
 /// Waits while `word` holds `value`, at most `seconds` (futex(2), shared between processes).

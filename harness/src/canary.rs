@@ -1,17 +1,22 @@
 //! Canaries: at the start of every run each probe is shown a planted leak in a throw-away child. The
 //! check that the check ran: a probe that does not see its plant is blind, and blind is never clean.
 
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use nix::fcntl::OFlag;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::mman::shm_open;
+use nix::sys::stat::Mode;
 use watertight_report::model::{Canary, Resource, Unmeasured};
 
 use crate::case::Case;
-use crate::evidence::evidence;
+use crate::evidence::{OWN_ALLOCATOR, evidence};
 use crate::explain::Namer;
 use crate::failed::Failed;
 use crate::judge::{Evidence, Growth, classify, heap_growth};
-use crate::observe::{Purpose, Script, observe};
+use crate::observe::{Observation, Purpose, Script, Thing, observe};
 use crate::run::Run;
 use crate::trial::Part;
 
@@ -19,6 +24,10 @@ use crate::trial::Part;
 pub(crate) const CASE: u32 = u32::MAX;
 /// Rounds of planting: heap needs one to warm up and three that agree.
 const ROUNDS: u32 = 4;
+/// How often everything was planted.
+static PLANTED: AtomicI64 = AtomicI64::new(0);
+/// Size of the planted mapping.
+const MAPPED_BYTES: usize = 4096;
 /// Size of the planted heap block, through the program's own allocator.
 const BLOCK_BYTES: usize = 64;
 
@@ -52,7 +61,6 @@ fn plant_task() {
 
 #[expect(clippy::disallowed_methods, reason = "the planted leaks")]
 fn plant() -> Result<(), Failed> {
-    static PLANTED: AtomicI64 = AtomicI64::new(0);
     PLANTED.fetch_add(1, Ordering::Relaxed);
     crate::gauge::gauge("canary", || PLANTED.load(Ordering::Relaxed));
     std::mem::forget(std::fs::File::open("/dev/null")?);
@@ -65,8 +73,59 @@ fn plant() -> Result<(), Failed> {
     })?;
     plant_waiting_pair()?;
     plant_zombie();
+    plant_kept()
+}
+
+/// What only stays or changes: a mapping, a locked and watched file, shared memory, a variable.
+#[expect(clippy::disallowed_methods, reason = "the planted leaks")]
+fn plant_kept() -> Result<(), Failed> {
+    let path = path();
+    let file = std::fs::File::create(&path)?;
+    let watch = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    watch.add_watch(&path, AddWatchFlags::IN_MODIFY)?;
+    std::mem::forget(watch);
+    // The locks of earlier rounds are on other descriptions of the same file.
+    file.lock_shared()?;
+    std::mem::forget(file);
+    // SAFETY: a new anonymous mapping overwrites nothing.
+    let map = unsafe {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        libc::mmap(std::ptr::null_mut(), MAPPED_BYTES, prot, flags, -1, 0)
+    };
+    if map == libc::MAP_FAILED {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    drop(shm_open(&*shm_name(), OFlag::O_CREAT | OFlag::O_RDWR, Mode::S_IRUSR)?);
+    // SAFETY: the canary's other threads are parked and read no variable.
+    unsafe { std::env::set_var("WATERTIGHT_CANARY", PLANTED.load(Ordering::Relaxed).to_string()) };
     Ok(())
 }
+
+/// The planted file, one for each process.
+fn path() -> PathBuf {
+    std::env::temp_dir().join(format!("{NAME}{}", std::process::id()))
+}
+
+/// The planted shared memory object.
+fn shm_name() -> String {
+    format!("/{NAME}{}", std::process::id())
+}
+
+/// Removes what the canary has left lying about on purpose, whatever was made of it.
+fn clear(seen: &Observation) {
+    for left in &seen.left {
+        if let Thing::Path(path) = &left.thing
+            && path.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME))
+        {
+            // The next canary has another name; one that stays is only untidy.
+            let _ = std::fs::remove_file(&path.path);
+        }
+    }
+}
+
+/// How the names of planted files begin.
+const NAME: &str = "watertight-canary-";
 
 /// A connection that its client closes first.
 fn plant_waiting_pair() -> Result<(), Failed> {
@@ -101,6 +160,7 @@ pub(crate) fn sing(run: &Run) -> Vec<Canary> {
     };
     let part = Part::whole(&seen);
     let evidence = evidence(run, &case, &part, &Namer::silent());
+    clear(&seen);
     let probes = PROBES.iter().filter(|probe| **probe != Resource::Task || cfg!(feature = "tokio"));
     probes
         .map(|probe| match saw(*probe, &evidence) {
@@ -110,7 +170,7 @@ pub(crate) fn sing(run: &Run) -> Vec<Canary> {
         .collect()
 }
 
-const PROBES: [Resource; 9] = [
+const PROBES: [Resource; 15] = [
     Resource::Fd,
     Resource::Socket,
     Resource::Thread,
@@ -120,6 +180,12 @@ const PROBES: [Resource; 9] = [
     Resource::Memory,
     Resource::Task,
     Resource::Gauge,
+    Resource::Mapping,
+    Resource::File,
+    Resource::Shm,
+    Resource::InotifyWatch,
+    Resource::Lock,
+    Resource::State,
 ];
 
 /// Whether a probe saw what was planted for it.
@@ -135,7 +201,12 @@ fn saw(probe: Resource, evidence: &Evidence) -> bool {
                 evidence.populations.iter().find(|population| population.resource == Resource::Fd);
             fds.is_some_and(|fds| fds.things.iter().any(|thing| thing.resource == Resource::Socket))
         }
-        Resource::Process => !evidence.remains.is_empty(),
+        Resource::Process | Resource::File | Resource::Shm => {
+            evidence.remains.iter().any(|remain| remain.resource == probe)
+        }
+        Resource::Lock | Resource::InotifyWatch | Resource::State => {
+            evidence.kept.iter().any(|kept| kept.resource == probe)
+        }
         Resource::Heap => {
             let budget = crate::case::Budget::default();
             evidence.heap.as_ref().is_some_and(|heap| heap_growth(heap, &budget) == Growth::Leak)
@@ -151,7 +222,7 @@ fn reason(probe: Resource, evidence: &Evidence, message: Option<&str>) -> String
         return known.reason.clone();
     }
     if probe == Resource::Heap && evidence.heap.is_some() {
-        return "own allocator: the program's allocator bypasses malloc, so its blocks cannot be counted".to_owned();
+        return format!("{OWN_ALLOCATOR}: the program's allocator bypasses malloc, so its blocks cannot be counted");
     }
     let said = message.map_or_else(String::new, |message| format!("; its process said: {message}"));
     format!("its planted leak was not seen{said}")

@@ -1,29 +1,29 @@
 //! Evidence: what an observation means for one case, with its things named. What to do about it is the judge's.
 
+mod kept;
+mod remains;
+mod stairs;
+
 use std::collections::HashMap;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Relaxed;
 
-use watertight_report::model::{
-    Net as NetRecord, Outcome, ProcessFacts, ProcessState, Resource, Unmeasured,
-};
+use watertight_report::model::{Net as NetRecord, Outcome, Resource, Unmeasured};
 
 use crate::case::Case;
 use crate::explain::Namer;
 use crate::gauge;
 use crate::judge::{
-    self, Creation, Evidence, Growth, HeapEvidence, Population, Remain, Staircase, Thing, classify,
-    deltas,
+    self, Creation, Evidence, Growth, HeapEvidence, Population, Thing, classify, deltas,
 };
-use crate::observe::{Observation, Steady};
+use crate::observe::Steady;
 use crate::probe::time_wait;
-use crate::region::{LiveBlock, RegionMap};
+use crate::region::{LiveStack, RegionMap};
 use crate::run::{Run, is_blinded};
 use crate::snapshot::Counts;
 use crate::trial::Part;
-
-/// Staircases of one process that are named at most: each costs a symbolised stack.
-const STAIRCASES_MAX: usize = 16;
+use kept::kept;
+use remains::remains;
+use stairs::{is_same_program, stairs};
 
 /// Everything a first run has shown, with the sites that are known without an explain run.
 pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Evidence {
@@ -45,6 +45,8 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     }
     evidence.populations.extend(gauges(part));
     evidence.populations.push(waiting_pairs(case, part, namer));
+    evidence.populations.extend(mappings(part, namer));
+    evidence.kept = kept(part, namer);
     // What a failing body has allocated on its way out (a panic's backtrace, say) is no evidence.
     if part.outcome == Outcome::Passed
         && let Some(bytes) = series(part, |counts| counts.heap.map(|heap| heap.bytes))
@@ -60,6 +62,9 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
             descendants.iter().map(|descendant| descendant.command.clone()).collect();
     }
     blind(&mut evidence);
+    if evidence.unmeasured.iter().any(|unmeasured| unmeasured.probe == Resource::Mapping) {
+        evidence.populations.retain(|population| population.resource != Resource::Mapping);
+    }
     evidence
 }
 
@@ -73,9 +78,8 @@ fn blind(evidence: &mut Evidence) {
     if blinded(Resource::Heap) {
         evidence.heap = None;
     }
-    if blinded(Resource::Process) {
-        evidence.remains.clear();
-    }
+    evidence.remains.retain(|remain| !blinded(remain.resource));
+    evidence.kept.retain(|kept| !blinded(kept.resource));
     if blinded(Resource::Memory) {
         evidence.peak_bytes = None;
     }
@@ -86,7 +90,9 @@ pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) ->
     let steady = part.seen.steady.iter().any(Steady::heap_grows);
     let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     let others = steady || descendants.iter().any(|descendant| descendant.heap_rises());
-    own_heap_grows(case, evidence) || part.takes_rest && others
+    own_heap_grows(case, evidence)
+        || part.takes_rest && others
+        || judge::holds_unnamed_lock(evidence)
 }
 
 /// Whether the test's own process has heap to explain.
@@ -112,11 +118,17 @@ pub(crate) fn explain(
     if own_heap_grows(case, evidence)
         && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)
     {
-        let own = |block: &LiveBlock| {
-            Some(LiveBlock { round: (explained.round_of)(block.round)?, ..*block })
-        };
-        let blocks: Vec<LiveBlock> = seen.blocks.iter().filter_map(own).collect();
-        heap.groups = Some(namer.heap_groups(region, &blocks, explained.rounds));
+        heap.groups = Some(namer.heap_groups(region, &own_stacks(explained)));
+    }
+    if judge::holds_unnamed_lock(evidence) {
+        // The same locks on the files of another run, with the lines that took them.
+        let is_lock = |resource: Resource| resource == Resource::Lock;
+        let mut again = kept(explained, namer);
+        again.retain(|kept| is_lock(kept.resource) && kept.creation.is_some());
+        if !again.is_empty() {
+            evidence.kept.retain(|kept| !is_lock(kept.resource));
+            evidence.kept.extend(again);
+        }
     }
     if explained.takes_rest {
         let mut explained = stairs(seen, namer, true);
@@ -134,6 +146,25 @@ pub(crate) fn explain(
         });
         evidence.staircases.extend(explained);
     }
+}
+
+/// What lived of each stack at this case's boundaries: what its own rounds have added.
+fn own_stacks(part: &Part<'_>) -> Vec<HashMap<u32, LiveStack>> {
+    let mut own = vec![HashMap::new()];
+    let mut sum: HashMap<u32, LiveStack> = HashMap::new();
+    for (at, pair) in part.seen.stacks.windows(2).enumerate() {
+        if (part.round_of)(at as u32 + 1).is_none() {
+            continue;
+        }
+        for (id, now) in &pair[1] {
+            let before = pair[0].get(id).copied().unwrap_or_default();
+            let live = sum.entry(*id).or_default();
+            live.blocks += now.blocks - before.blocks;
+            live.bytes += now.bytes - before.bytes;
+        }
+        own.push(sum.clone());
+    }
+    own
 }
 
 /// One value at each boundary; none where it could not be read at one of them.
@@ -162,6 +193,7 @@ fn descriptors(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
             population.things.push(Thing {
                 resource: if fd.is_socket() { Resource::Socket } else { Resource::Fd },
                 what: seen.last.name(fd),
+                amount: 1,
                 round,
                 creation: birth
                     .stack
@@ -184,10 +216,36 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
             population.things.push(Thing {
                 resource: Resource::Thread,
                 what: thread.name.clone(),
+                amount: 1,
                 round,
                 creation: birth.stack.filter(|_| named).and_then(|stack| namer.own(region, stack)),
             });
         }
+    }
+    Some(population)
+}
+
+/// Mapped bytes. Where the program's own allocator bypasses us, mappings are its affair.
+fn mappings(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
+    let region = part.seen.region.as_ref()?;
+    let own = |round: u32| (part.round_of)(round);
+    let bytes = |counts: &Counts| {
+        let mine = counts.mappings.iter().filter(|mapping| own(mapping.round).is_some());
+        Some(mine.map(|mapping| mapping.bytes as i64).sum())
+    };
+    let mut population = Population::counted(Resource::Mapping, "mapped memory", series(part, bytes)?);
+    let named = needs_names(part, &population.series);
+    for mapping in &part.counts.last()?.mappings {
+        let Some(round) = own(mapping.round) else { continue };
+        population.things.push(Thing {
+            resource: Resource::Mapping,
+            what: mapping.file.clone().unwrap_or_else(|| "anonymous memory".to_owned()),
+            amount: mapping.bytes as i64,
+            round,
+            creation: Some(mapping.stack)
+                .filter(|_| named)
+                .and_then(|stack| namer.own(Some(region), stack)),
+        });
     }
     Some(population)
 }
@@ -235,6 +293,7 @@ fn waiting_pairs(case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Population 
             population.things.push(Thing {
                 resource: Resource::TimeWait,
                 what: format!("tcp port {} -> {}", pair.local, pair.remote),
+                amount: 1,
                 round,
                 creation: named.entry(pair.stack).or_insert_with(|| name(pair.stack)).clone(),
             });
@@ -252,237 +311,25 @@ fn waiting_pairs(case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Population 
     population
 }
 
-/// Zombies and survivors.
-fn remains(part: &Part<'_>, namer: &Namer<'_>) -> Vec<Remain> {
-    let seen = part.seen;
-    let mut remains = Vec::new();
-    for zombie in &seen.zombies {
-        let (creation, round) = spawn_site(seen, namer, zombie.pid);
-        if part.claims(round) {
-            let facts = ProcessFacts::new(zombie.pid, ProcessState::Zombie);
-            remains.push(Remain { what: zombie.name.clone(), facts, creation });
-        }
-    }
-    for survivor in &seen.survivors {
-        let (creation, round) = spawn_site(seen, namer, survivor.pid);
-        if part.claims(round) {
-            let mut facts = ProcessFacts::new(survivor.pid, ProcessState::Outlived);
-            facts.cwd = survivor.cwd.clone();
-            facts.age_ms = survivor.age_ms;
-            remains.push(Remain { what: survivor.command.clone(), facts, creation });
-        }
-    }
-    remains
+/// What nobody but the agent can see.
+const AGENT_ONLY: [Resource; 5] =
+    [Resource::Mapping, Resource::File, Resource::Shm, Resource::InotifyWatch, Resource::State];
+
+/// Why the heap of a process that has the agent cannot be counted: its own allocator.
+fn unmeasured_heap(unmeasured: &[Unmeasured]) -> Option<String> {
+    let heap = unmeasured.iter().find(|unmeasured| unmeasured.probe == Resource::Heap);
+    heap.filter(|heap| heap.reason.starts_with(OWN_ALLOCATOR)).map(|heap| heap.reason.clone())
 }
 
-/// The line that started a process, and in which round: followed up to the test's own process, because
-/// that is where the reader can do something. The call that made the process itself is `via` then.
-fn spawn_site(seen: &Observation, namer: &Namer<'_>, pid: u32) -> (Option<Creation>, Option<u32>) {
-    const GENERATIONS: usize = 16;
-    let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut nearest: Option<Creation> = None;
-    let mut child = pid;
-    for _ in 0..GENERATIONS {
-        if let Some((stack, round)) = seen.region.as_ref().and_then(|region| region.spawn(child)) {
-            let mut creation = namer.own(seen.region.as_ref(), stack);
-            if let Some(creation) = creation.as_mut().filter(|creation| creation.via.is_none()) {
-                creation.via = nearest.and_then(|nearest| nearest.site);
-            }
-            return (creation, Some(round));
-        }
-        let parent = descendants.iter().find_map(|descendant| {
-            let (stack, _) = descendant.region.spawn(child)?;
-            Some((
-                descendant.pid,
-                namer.creation(&descendant.region, &descendant.executable, stack),
-            ))
-        });
-        let Some((parent, creation)) = parent.filter(|(parent, _)| *parent != child) else { break };
-        nearest = nearest.or(creation);
-        child = parent;
-    }
-    (nearest, None)
-}
-
-/// What processes kept making: by repetition where the body has repeated something for them, else by
-/// time. Descriptors and threads in every run; heap in an explain run, which knows its stacks.
-fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> Vec<Staircase> {
-    let mut found: Vec<Staircase> = seen
-        .steady
-        .iter()
-        .flat_map(|steady| steady_growth(seen, steady, namer, explained))
-        .collect();
-    let repeated: Vec<u32> = seen.steady.iter().map(|steady| steady.pid).collect();
-    let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
-    for descendant in descendants.iter().filter(|descendant| !repeated.contains(&descendant.pid)) {
-        let raw = descendant.staircases().into_iter().filter(|raw| raw.is_heap == explained);
-        for raw in raw.take(STAIRCASES_MAX) {
-            let creation = namer.creation(&descendant.region, &descendant.executable, raw.stack);
-            if creation.as_ref().is_some_and(is_bounded_cache) {
-                continue;
-            }
-            let (resource, what, growth) = match (raw.is_heap, raw.is_socket) {
-                (true, _) => {
-                    (Resource::Heap, judge::blocks_text(raw.things.into()), raw.bytes as i64)
-                }
-                (false, true) => (Resource::Socket, raw.what, raw.things.into()),
-                (false, false) => (Resource::Fd, raw.what, raw.things.into()),
-            };
-            found.push(Staircase {
-                subject: descendant.command.clone(),
-                resource,
-                what,
-                growth,
-                per_step: growth / raw.samples.max(1) as i64,
-                creation,
-                note: Some(format!(
-                    "made at {} different times while the process ran, none of it released",
-                    raw.samples
-                )),
-            });
-        }
-    }
-    one_for_each_program(found)
-}
-
-/// A test that is repeated starts its daemon again in each round: what each of them leaked is told once.
-fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
-    let mut kept: Vec<Staircase> = Vec::new();
-    for stair in stairs {
-        let same = |known: &&mut Staircase| {
-            known.resource == stair.resource
-                && is_same_program(&known.subject, &stair.subject)
-                && known.creation == stair.creation
-        };
-        match kept.iter_mut().find(same) {
-            Some(known) if known.growth >= stair.growth => {}
-            Some(known) => {
-                let subject = std::mem::take(&mut known.subject);
-                *known = Staircase { subject, ..stair };
-            }
-            None => {
-                // One program has one name, whichever of its processes leaked more.
-                let first =
-                    kept.iter().find(|known| is_same_program(&known.subject, &stair.subject));
-                let subject =
-                    first.map_or_else(|| stair.subject.clone(), |first| first.subject.clone());
-                kept.push(Staircase { subject, ..stair });
-            }
-        }
-    }
-    kept
-}
-
-/// Whether two command lines are the same but for what differs from one start to the next: paths and
-/// numbers.
-fn is_same_program(a: &str, b: &str) -> bool {
-    let kind = |word: &str| match word {
-        word if word.contains('/') => "/".to_owned(),
-        word => word.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect(),
-    };
-    a.split(' ').map(kind).eq(b.split(' ').map(kind))
-}
-
-/// Caches that fill up to a fixed size and then stop, by the function that allocates for them. A
-/// program that runs for seconds never fills them, so growth cannot tell them from a leak.
-fn is_bounded_cache(creation: &Creation) -> bool {
-    const INNERMOST: usize = 6;
-    // SQLite's page cache, bounded by PRAGMA cache_size.
-    const CACHES: [&str; 2] = ["pcache1Alloc", "pcache1AllocPage"];
-    creation.stack.iter().take(INNERMOST).any(|frame| CACHES.contains(&frame.function.as_str()))
-}
-
-/// What grew with each repetition of `cx.steady` in one subject.
-fn steady_growth(
-    seen: &Observation,
-    steady: &Steady,
-    namer: &Namer<'_>,
-    explained: bool,
-) -> Vec<Staircase> {
-    let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
-    let descendant = descendants.of(steady.pid);
-    let own = seen.control.main.load(Relaxed) == steady.pid;
-    let subject = match descendant {
-        Some(descendant) => descendant.command.clone(),
-        None if own => watertight_report::model::SUBJECT_TEST.to_owned(),
-        None => format!("process {}", steady.pid),
-    };
-    let repetitions = steady.fds.len().saturating_sub(1);
-    let stair = |resource, what: String, growth, per_step, creation| Staircase {
-        subject: subject.clone(),
-        resource,
-        what,
-        growth,
-        per_step,
-        creation,
-        note: Some(format!("it grew with each of {repetitions} repetitions")),
-    };
-    let kinds: [(Resource, &str, &[i64]); 3] = [
-        (Resource::Fd, "descriptors", &steady.fds),
-        (Resource::Thread, "threads", &steady.threads),
-        (Resource::Heap, "heap", &steady.heap_bytes),
-    ];
-    let mut found = Vec::new();
-    for (resource, what, series) in kinds {
-        let is_heap = resource == Resource::Heap;
-        let grows = match is_heap {
-            true => judge::grows_each_time(series, judge::HEAP_ROUNDS),
-            false => judge::counts_up_each_time(series),
-        };
-        if !grows || explained && !is_heap {
-            continue;
-        }
-        // What each stack has kept since the first repetition: as many as there were repetitions.
-        let mut told = false;
-        for (stack, live) in &steady.last {
-            let warm = steady.warm.get(stack).copied().unwrap_or_default();
-            let (things, growth) = match resource {
-                Resource::Fd => (live.fds - warm.fds, live.fds - warm.fds),
-                Resource::Heap => (live.blocks - warm.blocks, live.bytes - warm.bytes),
-                _ => (0, 0),
-            };
-            if things + 1 < repetitions as i64 || things == 0 {
-                continue;
-            }
-            let creation = match descendant {
-                Some(descendant) => {
-                    namer.creation(&descendant.region, &descendant.executable, *stack)
-                }
-                None => namer.own(seen.region.as_ref(), *stack),
-            };
-            let (resource, what) = match steady.names.get(stack) {
-                _ if is_heap => (resource, judge::blocks_text(things)),
-                Some((true, name)) => (Resource::Socket, name.clone()),
-                Some((false, name)) => (resource, name.clone()),
-                None => (resource, what.to_owned()),
-            };
-            found.push(stair(
-                resource,
-                what,
-                growth,
-                growth / (repetitions as i64 - 1).max(1),
-                creation,
-            ));
-            told = true;
-        }
-        if !told {
-            let growth = series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
-            found.push(stair(
-                resource,
-                what.to_owned(),
-                growth,
-                judge::median(&deltas(series)),
-                None,
-            ));
-        }
-    }
-    found
-}
+/// How the reason begins where a program's own allocator bypasses the agent: its mappings are the
+/// allocator's affair then, too.
+pub(crate) const OWN_ALLOCATOR: &str = "own allocator";
 
 /// What could not be looked at in this trial.
 fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
     let seen = part.seen;
     let mut unmeasured = run.blind_probes();
+    let own_allocator = unmeasured_heap(&unmeasured);
     let mut add = |probe: Resource, reason: &str| {
         if !unmeasured.iter().any(|known| known.probe == probe) {
             unmeasured.push(Unmeasured::new(probe, reason));
@@ -505,7 +352,13 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
     if let Err(unavailable) = &last.memory {
         add(Resource::Memory, &unavailable.reason);
     }
+    if let Some(reason) = own_allocator {
+        add(Resource::Mapping, &reason);
+    }
     if seen.region.is_none() {
+        for probe in AGENT_ONLY {
+            add(probe, "it needs the agent, which was not loaded into the test's process");
+        }
         add(
             Resource::Heap,
             "the agent was not loaded into the test's process: LD_PRELOAD is refused or ignored there",

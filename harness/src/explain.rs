@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use watertight_report::model::Frame;
 
 use crate::judge::{Creation, HeapGroup};
-use crate::region::{LiveBlock, RegionMap};
+use crate::region::{LiveStack, RegionMap};
 use crate::symbol::{Project, Symbol, Symbolizer};
 
 /// Names the stacks of one trial's processes.
@@ -66,40 +66,41 @@ impl<'a> Namer<'a> {
         Frame::new(file.unwrap_or_default(), symbol.line, symbol.function.clone())
     }
 
-    /// Live heap blocks put together by creation site, with their rounds of birth.
+    /// What lives of each stack at each boundary, put together by creation site. Only what has grown
+    /// since the first round is named: that is all a leak can be.
     pub(crate) fn heap_groups(
         &self,
         region: &RegionMap,
-        blocks: &[LiveBlock],
-        rounds: u32,
+        boundaries: &[HashMap<u32, LiveStack>],
     ) -> Vec<HeapGroup> {
-        let mut by_stack: HashMap<u32, Vec<LiveBlock>> = HashMap::new();
-        for block in blocks {
-            by_stack.entry(block.stack).or_default().push(*block);
-        }
-        let bytes = |blocks: &[LiveBlock]| blocks.iter().map(|block| block.bytes).sum::<u64>();
-        let mut stacks: Vec<_> = by_stack.into_iter().collect();
+        let (Some(warm), Some(last)) = (boundaries.get(1), boundaries.last()) else {
+            return Vec::new();
+        };
+        let grown = |id: &u32| {
+            let (now, before) = (last[id], warm.get(id).copied().unwrap_or_default());
+            (now.bytes > before.bytes || now.blocks > before.blocks).then_some(now.bytes - before.bytes)
+        };
+        let mut stacks: Vec<(i64, u32)> =
+            last.keys().filter_map(|id| Some((grown(id)?, *id))).collect();
         // The largest first: its stack is the one that is shown.
-        stacks.sort_by_key(|(id, blocks)| (std::cmp::Reverse(bytes(blocks)), *id));
+        stacks.sort_by_key(|(bytes, id)| (std::cmp::Reverse(*bytes), *id));
         let mut groups: Vec<(String, HeapGroup)> = Vec::new();
-        for (id, blocks) in stacks {
+        for (_, id) in stacks {
             let creation = self.own(Some(region), id).unwrap_or_default();
             let key = match &creation.site {
                 Some(site) => format!("{}:{}", site.file, site.line),
                 None => format!("stack {id}"),
             };
             let at = groups.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-                let empty = vec![0; rounds as usize];
+                let empty = vec![0; boundaries.len()];
                 groups.push((key, HeapGroup { creation, blocks: empty.clone(), bytes: empty }));
                 groups.len() - 1
             });
             let group = &mut groups[at].1;
-            for block in blocks {
-                let round = (block.round.max(1) as usize - 1).min(rounds.max(1) as usize - 1);
-                if let Some(count) = group.blocks.get_mut(round) {
-                    *count += 1;
-                    group.bytes[round] += block.bytes as i64;
-                }
+            for (at, live) in boundaries.iter().enumerate() {
+                let live = live.get(&id).copied().unwrap_or_default();
+                group.blocks[at] += live.blocks;
+                group.bytes[at] += live.bytes;
             }
         }
         groups.into_iter().map(|(_, group)| group).collect()

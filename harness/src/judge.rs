@@ -3,8 +3,11 @@
 //! - *Populations* (descriptors, sockets, threads, tasks, gauges) are exact. Growth in round 1 alone
 //!   is a step; growth in every later round that was looked at is a leak.
 //! - *Heap* needs growth in each of the last [`HEAP_ROUNDS`] rounds: caches fill over several rounds
-//!   and then stop.
-//! - *Remains* (processes that outlive their test, zombies, clean-ups that did not run): once decides.
+//!   and then stop. Growth that comes back after pauses is a container that doubles, or a channel that
+//!   takes its memory by the block: see [`keeps_coming`].
+//! - *Kept* (locks, inotify watches, changed state): a leak unless it was made in round 1 alone.
+//! - *Remains* (processes that outlive their test, zombies, files, shared memory, clean-ups that did not
+//!   run): once decides.
 //! - Where there is no second round, what a once-initialiser made is a step and all other population
 //!   growth a leak; heap is unconfirmed.
 
@@ -22,6 +25,8 @@ use finding::{Atom, group};
 
 /// How many last rounds must agree.
 pub(crate) const LAST_ROUNDS: usize = 3;
+/// Most bytes that are excused because the C library keeps them. More is a leak whoever keeps it.
+const KEEPER_BYTES_MAX: i64 = 1 << 20;
 /// Heap growth is believed after this many growing rounds at the end.
 pub(crate) const HEAP_ROUNDS: usize = 3;
 
@@ -65,6 +70,15 @@ impl Creation {
         self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
     }
 
+    /// The function of the C library that keeps what is allocated on this stack for good and by design:
+    /// setenv(3) cannot know who still holds the old value.
+    pub(crate) fn known_keeper(&self) -> Option<&str> {
+        const KEEPERS: [&str; 3] = ["setenv", "putenv", "__add_to_environ"];
+        let inner = self.stack.iter().take_while(|frame| Some(*frame) != self.site.as_ref());
+        let mut names = inner.into_iter().map(|frame| frame.function.as_str());
+        names.find(|name| KEEPERS.contains(name))
+    }
+
     /// Whether the stack is that of a tokio task being made: its cell is allocated below the spawn. A
     /// stack of code that *runs* in a task passes through the runtime further out.
     fn is_task(&self) -> bool {
@@ -80,6 +94,8 @@ impl Creation {
 pub(crate) struct Thing {
     pub(crate) resource: Resource,
     pub(crate) what: String,
+    /// What it counts for: 1, or bytes for a mapping.
+    pub(crate) amount: i64,
     /// Round of its birth, from 1.
     pub(crate) round: u32,
     pub(crate) creation: Option<Creation>,
@@ -110,11 +126,11 @@ impl Population {
 pub(crate) struct HeapEvidence {
     pub(crate) blocks: Vec<i64>,
     pub(crate) bytes: Vec<i64>,
-    /// Blocks alive at the end of the explain run, by creation.
+    /// What grew in the explain run, by creation.
     pub(crate) groups: Option<Vec<HeapGroup>>,
 }
 
-/// Live blocks of one creation site, by round of birth (index 0 is round 1).
+/// What lived of one creation site at each boundary.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeapGroup {
     pub(crate) creation: Creation,
@@ -136,11 +152,38 @@ pub(crate) struct Staircase {
     pub(crate) note: Option<String>,
 }
 
-/// A process that is left.
+/// Something that is there when the trial is over: a process, a file, a segment of shared memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Remain {
+    pub(crate) resource: Resource,
     pub(crate) what: String,
-    pub(crate) facts: ProcessFacts,
+    /// Round in which it was made, where that is known.
+    pub(crate) round: Option<u32>,
+    /// Where it lies it may be meant: it is recorded and not held against the test.
+    pub(crate) listed: bool,
+    /// The process that made it, where that is not the test's own.
+    pub(crate) subject: Option<String>,
+    /// What is known of a process.
+    pub(crate) facts: Option<ProcessFacts>,
+    pub(crate) creation: Option<Creation>,
+}
+
+impl Remain {
+    /// A process.
+    pub(crate) fn process(what: String, facts: ProcessFacts, creation: Option<Creation>) -> Self {
+        let (round, subject) = (None, None);
+        let facts = Some(facts);
+        Self { resource: Resource::Process, what, round, listed: false, subject, facts, creation }
+    }
+}
+
+/// Something that is still held or changed at the end: a lock, a watch, the process's own state.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) resource: Resource,
+    pub(crate) what: String,
+    /// The last round in which it was made so, where that is known.
+    pub(crate) last_made: Option<u32>,
     pub(crate) creation: Option<Creation>,
 }
 
@@ -153,6 +196,7 @@ pub(crate) struct Evidence {
     pub(crate) heap: Option<HeapEvidence>,
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) remains: Vec<Remain>,
+    pub(crate) kept: Vec<Kept>,
     pub(crate) staircases: Vec<Staircase>,
     /// Command lines of the descendants.
     pub(crate) subjects: Vec<String>,
@@ -205,6 +249,45 @@ pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
     if tail.len() < confirm { Growth::Unconfirmed } else { Growth::Leak }
 }
 
+/// Judges a series of live heap. A budget is a round's, so with one what comes after pauses is not judged.
+fn classify_heap(series: &[i64], allowed: i64) -> Growth {
+    match classify(series, allowed, HEAP_ROUNDS) {
+        Growth::Step if allowed == 0 && keeps_coming(&later(series)) => Growth::Leak,
+        growth => growth,
+    }
+}
+
+/// Growth in the rounds after the first, which warms up.
+fn later(series: &[i64]) -> Vec<i64> {
+    deltas(series).get(1..).unwrap_or_default().to_vec()
+}
+
+/// Rounds after the first that must have been seen before growth with pauses is believed: a cache that
+/// fills now and then is full by then.
+const PAUSING_ROUNDS: usize = 32;
+/// How often growth must have come back after a pause.
+const COMEBACKS: usize = 3;
+
+/// Whether growth comes back after pauses and has not stopped: often enough, never a fall, and the last
+/// pause is not longer than growth that goes on would make it.
+pub(crate) fn keeps_coming(later: &[i64]) -> bool {
+    let comebacks = later.windows(2).filter(|pair| pair[0] == 0 && pair[1] > 0).count();
+    later.len() >= PAUSING_ROUNDS && comebacks >= COMEBACKS && may_come_back(later)
+}
+
+/// Whether growth may be expected again: it never fell, and what a doubling container pauses is twice
+/// its pause before.
+pub(crate) fn may_come_back(later: &[i64]) -> bool {
+    if later.iter().any(|delta| *delta < 0) {
+        return false;
+    }
+    let grew = later.iter().enumerate().filter(|(_, delta)| **delta > 0).map(|(at, _)| at + 1);
+    let rounds: Vec<usize> = std::iter::once(0).chain(grew).collect();
+    let longest = rounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+    let quiet = later.len() - rounds.last().unwrap_or(&0);
+    rounds.len() > 1 && quiet <= 2 * longest + 1
+}
+
 /// Whether a series grew in every repetition after the first, which warms up, and in at least `confirm`
 /// of them: repetitions are many and cheap, so one that is quiet acquits.
 pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {
@@ -227,12 +310,20 @@ pub(crate) fn median(values: &[i64]) -> i64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
+/// The typical growth of a round; where growth pauses, its mean.
+fn typical_growth(deltas: &[i64]) -> i64 {
+    match median(deltas) {
+        0 if !deltas.is_empty() => deltas.iter().sum::<i64>() / deltas.len() as i64,
+        median => median,
+    }
+}
+
 /// Whether heap is suspected and must be explained, and by how it grew.
 pub(crate) fn heap_growth(heap: &HeapEvidence, budget: &Budget) -> Growth {
     let allowed = budget.allowed(Resource::Heap) as i64;
-    let bytes = classify(&heap.bytes, allowed, HEAP_ROUNDS);
+    let bytes = classify_heap(&heap.bytes, allowed);
     // Blocks of one size that come while others go leave the bytes as they were.
-    let blocks = if allowed > 0 { Growth::None } else { classify(&heap.blocks, 0, HEAP_ROUNDS) };
+    let blocks = if allowed > 0 { Growth::None } else { classify_heap(&heap.blocks, 0) };
     match (bytes, blocks) {
         (Growth::Leak, _) | (_, Growth::Leak) => Growth::Leak,
         (Growth::Unconfirmed, _) | (_, Growth::Unconfirmed) => Growth::Unconfirmed,
@@ -251,7 +342,9 @@ pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verd
     if let Some(heap) = &evidence.heap {
         judge_heap(heap, budget, &mut atoms);
     }
+    judge_kept(evidence, budget, &mut atoms);
     judge_remains(evidence, budget, &mut atoms);
+    judge_ending(evidence, budget, &mut atoms);
     for staircase in &evidence.staircases {
         let mut atom = Atom::new(
             Status::Leak,
@@ -324,9 +417,10 @@ fn judge_population(
         let mut births = vec![0i64; rounds];
         for thing in &things {
             if let Some(count) = births.get_mut((thing.round as usize).saturating_sub(1)) {
-                *count += 1;
+                *count += thing.amount;
             }
         }
+        let total = things.iter().map(|thing| thing.amount).sum();
         let once = !evidence.repeated && first.creation.as_ref().is_some_and(Creation::is_once);
         // Under a leak, what was made in round 1 alone is a step beside it.
         let early = evidence.repeated && births.iter().skip(1).all(|count| *count == 0);
@@ -341,7 +435,7 @@ fn judge_population(
         // Of the last round's things the first one names the rest.
         let newest = things.iter().rev().max_by_key(|thing| thing.round).unwrap_or(&first);
         let mut atom =
-            Atom::new(status, newest.resource, newest.what.clone(), things.len() as i64, per_round)
+            Atom::new(status, newest.resource, newest.what.clone(), total, per_round)
                 .made(newest.creation.clone());
         if population.resource == Resource::TimeWait {
             atom.budget = Some(allowed);
@@ -366,7 +460,7 @@ fn judge_population(
             atom.budget = Some(allowed);
         }
         atom.creation = match population.resource {
-            Resource::Task => task_creation(evidence, rounds),
+            Resource::Task => task_creation(evidence),
             _ => population.declared.clone(),
         };
         atoms.push(atom);
@@ -374,25 +468,34 @@ fn judge_population(
 }
 
 /// A task is a heap block of the runtime's: its stack is that of the spawn.
-fn task_creation(evidence: &Evidence, rounds: usize) -> Option<Creation> {
+fn task_creation(evidence: &Evidence) -> Option<Creation> {
     let groups = evidence.heap.as_ref()?.groups.as_ref()?;
     let of_tasks = groups.iter().filter(|group| group.creation.is_task());
-    let leaking = of_tasks.filter(|group| grows(group, rounds));
-    leaking.max_by_key(|group| group.bytes.iter().sum::<i64>()).map(|group| group.creation.clone())
+    let leaking = of_tasks.filter(|group| group.leaks());
+    leaking.max_by_key(|group| group.growth()).map(|group| group.creation.clone())
 }
 
-/// Whether blocks of a group were born in each of the last rounds, all but one: a container that
-/// grows now and then allocates in most of them.
-fn grows(group: &HeapGroup, rounds: usize) -> bool {
-    let last = rounds.saturating_sub(1).clamp(1, HEAP_ROUNDS);
-    let tail = &group.blocks[group.blocks.len().saturating_sub(last)..];
-    let born = tail.iter().filter(|count| **count > 0).count();
-    born == tail.len() && !tail.is_empty()
+impl HeapGroup {
+    /// Bytes that came since the first boundary.
+    fn growth(&self) -> i64 {
+        self.bytes.last().unwrap_or(&0) - self.bytes.first().unwrap_or(&0)
+    }
+
+    /// Whether this site alone would be judged a leak.
+    fn leaks(&self) -> bool {
+        let leaks = |series: &[i64]| classify_heap(series, 0) == Growth::Leak;
+        leaks(&self.bytes) || leaks(&self.blocks)
+    }
+
+    /// Whether this site has grown more than once: several that grow in turn leak together.
+    fn has_part(&self) -> bool {
+        let later = later(&self.bytes);
+        later.iter().filter(|delta| **delta > 0).count() > 1 && later.iter().sum::<i64>() > 0
+    }
 }
 
 fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     let growth = heap_growth(heap, budget);
-    let rounds = heap.bytes.len().saturating_sub(1);
     let status = match growth {
         Growth::None => return,
         Growth::Step => Status::Step,
@@ -410,23 +513,36 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     };
     let total = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
     let all = deltas(&heap.bytes);
-    let per_round = median(all.get(1..).filter(|later| !later.is_empty()).unwrap_or(&all));
+    let per_round = typical_growth(all.get(1..).filter(|later| !later.is_empty()).unwrap_or(&all));
     let blocks = heap.blocks.last().unwrap_or(&0) - heap.blocks.first().unwrap_or(&0);
     let mut told = false;
-    for group in heap.groups.iter().flatten() {
-        let leaking = status == Status::Leak && grows(group, rounds);
-        if !leaking {
+    let groups = heap.groups.as_deref().unwrap_or_default();
+    let any_leaks = groups.iter().any(HeapGroup::leaks);
+    for group in groups.iter().filter(|_| status == Status::Leak) {
+        if !(if any_leaks { group.leaks() } else { group.has_part() }) {
             continue;
         }
         told = true;
-        let bytes: i64 = group.bytes.iter().sum();
-        let count: i64 = group.blocks.iter().sum();
-        let typical =
-            median(group.bytes.get(1..).filter(|later| !later.is_empty()).unwrap_or(&group.bytes));
-        atoms.push(
-            Atom::new(Status::Leak, Resource::Heap, blocks_text(count), bytes, typical)
-                .made(Some(group.creation.clone())),
-        );
+        let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
+        let typical = later(&group.bytes);
+        let typical = if typical.is_empty() { deltas(&group.bytes) } else { typical };
+        let mut atom = Atom::new(
+            Status::Leak,
+            Resource::Heap,
+            blocks_text(count),
+            group.growth(),
+            typical_growth(&typical),
+        )
+        .made(Some(group.creation.clone()));
+        if let Some(keeper) = group.creation.known_keeper()
+            && group.growth() <= KEEPER_BYTES_MAX
+        {
+            atom.status = Status::Step;
+            atom.note = Some(format!(
+                "the C library keeps this for good in `{keeper}`, so it is no leak of the test"
+            ));
+        }
+        atoms.push(atom);
     }
     if !told {
         let mut atom = Atom::new(status, Resource::Heap, blocks_text(blocks), total, per_round);
@@ -444,15 +560,80 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     }
 }
 
-fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
-    let tolerated = evidence.remains.len() as u64 <= budget.allowed(Resource::Process);
-    for remain in &evidence.remains {
-        let status = if tolerated { Status::Accepted } else { Status::Leak };
-        let mut atom = Atom::new(status, Resource::Process, remain.what.clone(), 1, 1)
-            .made(remain.creation.clone());
-        atom.process = Some(remain.facts.clone());
-        atoms.push(atom);
+/// Whether locks are held against the test whose lines only an explain run can tell.
+pub(crate) fn holds_unnamed_lock(evidence: &Evidence) -> bool {
+    let mut locks = evidence.kept.iter().filter(|kept| kept.resource == Resource::Lock);
+    locks.any(|lock| lock.creation.is_none() && lock.is_leak(evidence))
+}
+
+impl Kept {
+    /// Made in the first of several rounds and not again, it is made once in a process.
+    fn is_leak(&self, evidence: &Evidence) -> bool {
+        if evidence.repeated {
+            return self.last_made.is_none_or(|round| round > 1);
+        }
+        !self.creation.as_ref().is_some_and(Creation::is_once)
     }
+}
+
+fn judge_kept(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
+    for kept in &evidence.kept {
+        let of_kind = evidence.kept.iter().filter(|other| other.resource == kept.resource);
+        let leaking = of_kind.filter(|other| other.is_leak(evidence)).count() as u64;
+        let status = match kept.is_leak(evidence) {
+            false => Status::Step,
+            true if leaking <= budget.allowed(kept.resource) => Status::Accepted,
+            true => Status::Leak,
+        };
+        let atom = Atom::new(status, kept.resource, kept.what.clone(), 1, 1);
+        atoms.push(atom.made(kept.creation.clone()));
+    }
+}
+
+fn judge_remains(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
+    for (resource, remains) in by_resource(&evidence.remains) {
+        let against = remains.iter().filter(|remain| !remain.listed).count() as u64;
+        let tolerated = against <= budget.allowed(resource);
+        let rounds = remains.iter().filter_map(|remain| remain.round).max().unwrap_or(1);
+        let mut told: Vec<(String, usize)> = Vec::new();
+        for remain in remains {
+            let status = match (remain.listed, tolerated) {
+                (true, _) => Status::Step,
+                (_, true) => Status::Accepted,
+                _ => Status::Leak,
+            };
+            let mut atom = Atom::new(status, resource, remain.what.clone(), 1, 1)
+                .made(remain.creation.clone());
+            atom.process = remain.facts.clone();
+            atom.subject = remain.subject.clone();
+            atom.note = remain.listed.then(|| {
+                "it is not in a temporary directory, so it is listed and not held against the test"
+                    .to_owned()
+            });
+            // What one line leaves in several rounds is one finding, told by its newest.
+            let key = atom.key();
+            match told.iter().find(|(known, _)| Some(known) == key.as_ref()) {
+                Some((_, at)) => atoms[*at].add(remain.what.clone(), i64::from(rounds)),
+                None => {
+                    told.extend(key.map(|key| (key, atoms.len())));
+                    atoms.push(atom);
+                }
+            }
+        }
+    }
+}
+
+/// Remains of one kind together.
+fn by_resource(remains: &[Remain]) -> BTreeMap<Resource, Vec<&Remain>> {
+    let mut kinds: BTreeMap<Resource, Vec<&Remain>> = BTreeMap::new();
+    for remain in remains {
+        kinds.entry(remain.resource).or_default().push(remain);
+    }
+    kinds
+}
+
+/// Clean-ups that did not run, and the ceiling on memory.
+fn judge_ending(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     for (cleanup, declared) in &evidence.cleanups {
         if cleanup.status != CleanupStatus::Ran {
             let mut atom = Atom::new(Status::Leak, Resource::Cleanup, cleanup.name.clone(), 1, 1);

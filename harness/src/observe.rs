@@ -6,11 +6,13 @@
 //!
 //! Nothing is judged here and no stack is named: the result is what was seen.
 
+mod left;
 mod outcome;
 mod passes;
 mod rounds;
 mod steady;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -26,7 +28,7 @@ use crate::descendant::Descendants;
 use crate::judge::Creation;
 use crate::probe::process;
 use crate::probe::time_wait;
-use crate::region::{self, ControlMap, LiveBlock, RegionMap, read_text, write_text};
+use crate::region::{self, ControlMap, LiveStack, RegionMap, read_text, write_text};
 use crate::run::Run;
 use crate::settle::{Backoff, SETTLE, SETTLE_ALONE};
 use crate::snapshot::{Counts, Inventory};
@@ -38,6 +40,7 @@ use crate::table::{
     STAGE_EXIT, STAGE_STEADY,
 };
 
+pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
 pub(crate) use steady::Steady;
 
@@ -109,6 +112,8 @@ pub(crate) struct Observation {
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) zombies: Vec<process::Stat>,
     pub(crate) survivors: Vec<Survivor>,
+    /// Files, directories and shared memory that were made and are still there.
+    pub(crate) left: Vec<Left>,
     pub(crate) cleanups: Vec<(Cleanup, Option<Creation>)>,
     pub(crate) steady: Vec<Steady>,
     /// The cases that ran, in shared mode, in their order.
@@ -120,8 +125,8 @@ pub(crate) struct Observation {
     pub(crate) descendants: Arc<Mutex<Descendants>>,
     pub(crate) control: Arc<ControlMap>,
     pub(crate) output: String,
-    /// Live heap blocks at the last boundary, by stack and round of birth (explain).
-    pub(crate) blocks: Vec<LiveBlock>,
+    /// What lived of each stack at each boundary (explain).
+    pub(crate) stacks: Vec<HashMap<u32, LiveStack>>,
     pub(crate) duration: Duration,
     directory: PathBuf,
 }
@@ -183,6 +188,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         region: None,
         network: None,
         counts: Vec::new(),
+        stacks: Vec::new(),
         waiting: Vec::new(),
         first: Inventory::default(),
         births: Births::default(),
@@ -199,8 +205,6 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
             watch.passes(&subject, cases, selected, passes)
         }
     };
-    let blocks =
-        watch.region.as_ref().filter(|_| explain).map(RegionMap::live_blocks).unwrap_or_default();
     let (zombies, peak) = watch.leave(&subject, &ended);
     let status = subject.end(Instant::now() + EXIT);
     run.ended(pid);
@@ -209,6 +213,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     for survivor in &survivors {
         survivor.kill();
     }
+    let left = left::left(run, watch.region.as_ref(), &descendants);
     let (outcome, message) = outcome::outcome(&control, &ended, status, started.elapsed());
     let net = match control.net.load(Acquire) {
         NET_PRIVATE => NetRecord::Private,
@@ -225,6 +230,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         net,
         counts: watch.counts,
         waiting: watch.waiting,
+        stacks: watch.stacks,
         first: watch.first,
         born_fds: watch.births.fds(),
         born_threads: watch.births.threads(),
@@ -232,6 +238,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         peak_bytes,
         zombies,
         survivors,
+        left,
         cleanups: outcome::read_cleanups(&control),
         steady: watch.steady,
         steps: watch.steps,
@@ -241,7 +248,6 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         output: subject.output(),
         descendants,
         control,
-        blocks,
         duration: started.elapsed(),
         directory,
     })
@@ -274,6 +280,7 @@ struct Watch<'a> {
     /// The trial's private network namespace, by which its processes are known.
     network: Option<String>,
     counts: Vec<Counts>,
+    stacks: Vec<HashMap<u32, LiveStack>>,
     waiting: Vec<u64>,
     first: Inventory,
     births: Births,
@@ -349,6 +356,7 @@ impl Watch<'_> {
             self.network = process::network(self.pid);
         }
         self.counts.push(self.counts_now());
+        self.read_stacks();
         self.waiting.push(0);
         self.first = Inventory::read(self.pid);
         self.births.take(self.first.clone(), 0, self.region.as_ref());
@@ -382,7 +390,16 @@ impl Watch<'_> {
         }
         let waiting = if self.is_private() { 0 } else { self.confirmed_pairs() };
         self.counts.push(counts);
+        self.read_stacks();
         self.waiting.push(waiting);
+    }
+
+    /// In an explain run: what lives of each stack now.
+    fn read_stacks(&mut self) {
+        if matches!(self.purpose, Purpose::Explain { .. }) {
+            let live = self.region.as_ref().map(RegionMap::live_stacks).unwrap_or_default();
+            self.stacks.push(live);
+        }
     }
 
     /// Waits while descriptors or threads are above the last boundary and something is alive that
@@ -391,7 +408,9 @@ impl Watch<'_> {
         let Some(before) = self.counts.last().cloned() else { return };
         let above = |counts: &Counts| {
             let over = |now: &Result<u64, _>, before: &Result<u64, _>| matches!((now, before), (Ok(now), Ok(before)) if now > before);
-            over(&counts.fds, &before.fds) || over(&counts.threads, &before.threads)
+            over(&counts.fds, &before.fds)
+                || over(&counts.threads, &before.threads)
+                || counts.locks.len() > before.locks.len()
         };
         let mut now = self.counts_now();
         let others = now.threads.as_ref().is_ok_and(|count| *count > 1)

@@ -4,11 +4,17 @@
 //! looked at is [`Unavailable`], a value: neither an error nor a zero.
 
 pub(crate) mod fd;
+pub(crate) mod file;
+pub(crate) mod lock;
+pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shm;
 pub(crate) mod socket;
+pub(crate) mod state;
 pub(crate) mod thread;
 pub(crate) mod time_wait;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::fs;

@@ -193,6 +193,36 @@ impl RegionMap {
             .collect()
     }
 
+    /// What this process has entered of some kinds and not forgotten since.
+    pub(crate) fn entries(&self, kinds: &[u32]) -> Vec<Noted> {
+        if !kinds.iter().any(|kind| self.has_entries(*kind)) {
+            return Vec::new();
+        }
+        let used = (self.entry_next.load(Acquire) as usize).min(table::ENTRIES);
+        let slots = self.entry_index[..used].iter().map(|at| at.load(Acquire) as usize);
+        let entry = |at: usize| {
+            let entry = self.entries.get(at)?;
+            let key = entry.key.load(Acquire);
+            let kind = (key >> 56) as u32;
+            kinds.contains(&kind).then(|| Noted {
+                kind,
+                identity: key & ((1 << 56) - 1),
+                stack: entry.stack.load(Relaxed),
+                round: entry.round.load(Relaxed),
+                value: entry.value.load(Relaxed),
+                before: entry.before.load(Relaxed),
+                text: read_text(&entry.text),
+            })
+        };
+        slots.filter_map(entry).collect()
+    }
+
+    /// Whether more entries of a kind were made than forgotten.
+    pub(crate) fn has_entries(&self, kind: u32) -> bool {
+        let of = |counts: &[AtomicU32]| counts[kind as usize].load(Relaxed);
+        of(&self.entries_made) > of(&self.entries_gone)
+    }
+
     /// The pairs that this process closed first.
     pub(crate) fn pairs(&self) -> Vec<Pair> {
         let count = (self.pair_next.load(Acquire) as usize).min(table::PAIR_SLOTS);
@@ -229,31 +259,6 @@ impl RegionMap {
         .collect()
     }
 
-    /// Heap blocks that live now, in explain runs. The file is sparse and reading a hole would fill
-    /// it, so only what holds data is looked at (lseek(2), SEEK_DATA).
-    pub(crate) fn live_blocks(&self) -> Vec<LiveBlock> {
-        let from = std::mem::offset_of!(Region, blocks);
-        let bucket = size_of::<[table::Block; table::BUCKET_BLOCKS]>();
-        let mut live = Vec::new();
-        // Two ranges may meet in one bucket.
-        let mut done = 0;
-        for (start, end) in data_ranges(&self.file, from as u64, size_of::<Region>() as u64) {
-            let first = ((start as usize).saturating_sub(from) / bucket).max(done);
-            let last = (end as usize - from).div_ceil(bucket).clamp(first, table::BUCKETS);
-            done = last;
-            for block in self.blocks[first..last].iter().flatten() {
-                if block.address.load(Acquire) > 1 {
-                    live.push(LiveBlock {
-                        stack: block.stack.load(Relaxed),
-                        round: block.round.load(Relaxed).into(),
-                        bytes: block.bytes.load(Relaxed) as u64,
-                    });
-                }
-            }
-        }
-        live
-    }
-
     /// Lets a process go that is held at its exit.
     pub(crate) fn release(&self) {
         self.release.store(1, Release);
@@ -279,12 +284,16 @@ pub(crate) struct LiveStack {
     pub(crate) bytes: i64,
 }
 
-/// A heap block that lives at the end of an explain run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LiveBlock {
+/// An entry as it was read: see [`table::Entry`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) kind: u32,
+    pub(crate) identity: u64,
     pub(crate) stack: u32,
     pub(crate) round: u32,
-    pub(crate) bytes: u64,
+    pub(crate) value: u64,
+    pub(crate) before: u64,
+    pub(crate) text: String,
 }
 
 /// A port pair that a process has noted.
@@ -303,28 +312,6 @@ pub(crate) struct Heap {
     pub(crate) calls: u64,
     pub(crate) blocks: i64,
     pub(crate) bytes: i64,
-}
-
-/// The parts of a sparse file between two offsets that hold data; all of it where the file system
-/// cannot tell.
-fn data_ranges(file: &File, from: u64, to: u64) -> Vec<(u64, u64)> {
-    use nix::unistd::{Whence, lseek};
-    let mut ranges = Vec::new();
-    let mut at = from;
-    while at < to {
-        let start = match lseek(file, at as i64, Whence::SeekData) {
-            Ok(start) => (start as u64).min(to),
-            Err(nix::errno::Errno::ENXIO) => break,
-            Err(_) => return vec![(from, to)],
-        };
-        let end =
-            lseek(file, start as i64, Whence::SeekHole).map_or(to, |end| (end as u64).min(to));
-        if start < end {
-            ranges.push((start, end));
-        }
-        at = end.max(start + 1);
-    }
-    ranges
 }
 
 /// Writes a text, cut to what fits at a character boundary.

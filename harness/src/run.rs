@@ -13,9 +13,10 @@ use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
 
 use crate::agent::Agent;
+use crate::probe::file::Places;
 use crate::probe::process;
 use crate::subject::{Spawn, Subject, next_trial};
-use crate::symbol::Symbolizer;
+use crate::symbol::{Symbolizer, workspace};
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
 /// tens of megabytes, and a full tmpfs would kill the measured program with SIGBUS.
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     /// Trials hold it shared; what must be alone holds it exclusively (explain runs, repeats of
     /// unsettled trials).
     pub(crate) alone: RwLock<()>,
+    /// Where things that are left are held against a test.
+    pub(crate) places: Places,
     /// Probes that did not see their canary.
     pub(crate) blind: Mutex<Vec<Unmeasured>>,
     /// Process ids of the main processes that are running now.
@@ -110,6 +113,7 @@ impl Run {
             _owner: owner,
             symbols: Mutex::new(Symbolizer::new()),
             alone: RwLock::new(()),
+            places: Places::new(project_directories(), own_directories()),
             blind: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
             cancelled: AtomicBool::new(false),
@@ -295,11 +299,31 @@ fn target_directory() -> PathBuf {
     marked.map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
 }
 
+/// The workspace that is tested, and where cargo builds it. Files there are the project's own affair.
+fn project_directories() -> Vec<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let workspace = package.map(|package| workspace(&package));
+    workspace.into_iter().chain([target_directory()]).collect()
+}
+
+/// Where the harness keeps its own files.
+fn own_directories() -> Vec<PathBuf> {
+    let parents = [PathBuf::from(SHM), std::env::temp_dir()];
+    parents.iter().map(|parent| own_directory(parent)).collect()
+}
+
+const SHM: &str = "/dev/shm";
+
+fn own_directory(parent: &Path) -> PathBuf {
+    // SAFETY: geteuid has no failure.
+    parent.join(format!("watertight-{}", unsafe { libc::geteuid() }))
+}
+
 /// A directory that only we can enter, in memory where there is room.
 fn base_directory() -> io::Result<PathBuf> {
     // SAFETY: geteuid has no failure.
     let uid = unsafe { libc::geteuid() };
-    let shm = Path::new("/dev/shm");
+    let shm = Path::new(SHM);
     let roomy = nix::sys::statvfs::statvfs(shm)
         .is_ok_and(|stat| stat.blocks_available() * stat.fragment_size() >= SHM_FREE_MIN);
     let mut parents = vec![std::env::temp_dir()];
@@ -308,7 +332,7 @@ fn base_directory() -> io::Result<PathBuf> {
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "there is no temporary directory");
     for parent in parents {
-        let base = parent.join(format!("watertight-{uid}"));
+        let base = own_directory(&parent);
         match private(&base, uid) {
             Ok(()) => return Ok(base),
             Err(error) => {
@@ -329,7 +353,7 @@ fn agent_directory(base: &Path) -> Result<PathBuf, String> {
     }
     // SAFETY: geteuid has no failure.
     let uid = unsafe { libc::geteuid() };
-    let other = std::env::temp_dir().join(format!("watertight-{uid}"));
+    let other = own_directory(&std::env::temp_dir());
     private(&other, uid).map_err(|error| format!("{}: {error}", other.display()))?;
     if forbids(&other) {
         return Err(format!(

@@ -8,12 +8,20 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crate::gauge;
 use crate::probe::fd::{self, Descriptor};
+use crate::probe::lock::{self, Lock};
+use crate::probe::mapping::{self, Mapping};
 use crate::probe::memory::{self, Resident};
 use crate::probe::socket::{self, Socket};
+use crate::probe::state::{self, State};
 use crate::probe::thread::{self, Thread};
-use crate::probe::{Unavailable, time_wait};
+use crate::probe::{Unavailable, time_wait, watch};
 use crate::region::{Heap, RegionMap};
-use crate::table::Control;
+use crate::table::{
+    Control, ENTRY_FLOCK, ENTRY_MAPPING, ENTRY_OFD_LOCK, ENTRY_POSIX_LOCK, ENTRY_WATCH,
+};
+
+/// Kinds of entries that tell of locks.
+pub(crate) const LOCKS: [u32; 3] = [ENTRY_FLOCK, ENTRY_POSIX_LOCK, ENTRY_OFD_LOCK];
 
 /// The fast tier.
 #[derive(Debug, Clone)]
@@ -26,6 +34,12 @@ pub(crate) struct Counts {
     pub(crate) tasks: Option<i64>,
     pub(crate) gauges: Vec<(String, i64)>,
     pub(crate) memory: Result<Resident, Unavailable>,
+    /// Mappings that the program has made in a round.
+    pub(crate) mappings: Vec<Mapping>,
+    pub(crate) locks: Vec<Lock>,
+    /// Inotify watches by descriptor and number.
+    pub(crate) watches: Vec<(u64, u64)>,
+    pub(crate) state: State,
 }
 
 impl Counts {
@@ -37,6 +51,10 @@ impl Counts {
         private: bool,
     ) -> Self {
         let tasks = control.tasks.load(Acquire);
+        let status = memory::status(pid);
+        let entries = |kinds: &[u32]| region.map(|region| region.entries(kinds)).unwrap_or_default();
+        let mut mapped = entries(&[ENTRY_MAPPING]);
+        mapped.retain(|entry| entry.round > 0);
         Self {
             fds: fd::count(pid),
             threads: thread::count(pid),
@@ -44,7 +62,11 @@ impl Counts {
             time_wait: if private { time_wait::count_private(pid).ok() } else { None },
             tasks: (tasks >= 0).then_some(tasks),
             gauges: gauge::read(control),
-            memory: memory::resident(pid),
+            memory: status.as_deref().map_err(Unavailable::clone).and_then(memory::resident_in),
+            mappings: mapping::confirmed(pid, &mapped).unwrap_or_default(),
+            locks: lock::held(pid, &entries(&LOCKS)),
+            watches: watches(pid, &entries(&[ENTRY_WATCH])),
+            state: state::state(pid, status.as_deref().unwrap_or_default()),
         }
     }
 
@@ -89,13 +111,35 @@ impl Counts {
                 })
                 .collect(),
             memory: after.memory.clone(),
+            // These are told apart by the round in which each was made.
+            mappings: after.mappings.clone(),
+            locks: after.locks.clone(),
+            watches: after.watches.clone(),
+            state: after.state.clone(),
         }
+    }
+
+    /// Whether more is held than before, or state is another: what a further round could confirm.
+    pub(crate) fn holds_more_than(&self, before: &Self) -> bool {
+        let mapped = |counts: &Self| counts.mappings.iter().map(|mapping| mapping.bytes).sum::<u64>();
+        self.locks.len() > before.locks.len()
+            || self.watches.len() > before.watches.len()
+            || mapped(self) > mapped(before)
+            || self.state != before.state
     }
 
     /// Whether anything that has an identity is not as many as before.
     pub(crate) fn moved_since(&self, before: &Self) -> bool {
         self.fds != before.fds || self.threads != before.threads
     }
+}
+
+/// The watches on every inotify descriptor that the agent saw one added to.
+fn watches(pid: u32, noted: &[crate::region::Noted]) -> Vec<(u64, u64)> {
+    let mut fds: Vec<u64> = noted.iter().map(|note| note.value).collect();
+    fds.sort_unstable();
+    fds.dedup();
+    fds.into_iter().flat_map(|fd| watch::on(pid, fd).into_iter().map(move |watch| (fd, watch))).collect()
 }
 
 /// The full tier.

@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4701;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4702;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -51,7 +51,14 @@ pub(crate) const BUCKETS: usize = 1 << 18;
 /// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
 pub(crate) const BUCKET_BLOCKS: usize = 16;
 
-/// Flag: take a stack for each heap block.
+/// Entries: things and changes that have no slot of their own.
+pub(crate) const ENTRIES: usize = 16_384;
+/// How far an entry is looked for from its home slot.
+pub(crate) const ENTRY_PROBES: usize = 64;
+/// Longest name kept with an entry, in bytes. A longer path has no entry.
+pub(crate) const ENTRY_TEXT: usize = 320;
+
+/// Flag: take a stack for each heap block, and for each lock.
 pub(crate) const FLAG_HEAP_STACKS: u32 = 1;
 /// Flag: take a stack for each descriptor.
 pub(crate) const FLAG_FD_STACKS: u32 = 2;
@@ -244,6 +251,18 @@ pub(crate) struct Region {
     pub(crate) stack_index: [AtomicU32; STACKS],
     /// Creation stacks; slot 0 is never used, so 0 means "no stack".
     pub(crate) stacks: [Stack; STACKS],
+    /// Entries ever made, by kind.
+    pub(crate) entries_made: [AtomicU32; ENTRY_KINDS],
+    /// Entries forgotten again, by kind.
+    pub(crate) entries_gone: [AtomicU32; ENTRY_KINDS],
+    /// Orders mappings in time: a later one has taken the place of an earlier one.
+    pub(crate) sequence: AtomicU64,
+    /// Number of `entry_index` entries written.
+    pub(crate) entry_next: AtomicU32,
+    /// The used slots of `entries`, in order of their first use.
+    pub(crate) entry_index: [AtomicU32; ENTRIES],
+    /// Entries, found by their key.
+    pub(crate) entries: [Entry; ENTRIES],
     /// Live heap blocks, in explain runs.
     pub(crate) blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
 }
@@ -392,6 +411,72 @@ pub(crate) struct Stack {
     /// Return addresses, innermost first.
     pub(crate) frames: [AtomicUsize; FRAMES],
 }
+
+/// Something that was made, taken or changed, and is known by a name or number of its own. The kernel
+/// tells whether it still is so; the entry tells where and when it came to be.
+#[repr(C)]
+pub(crate) struct Entry {
+    /// [`entry_key`]; 0 free, 1 forgotten, 2 being written.
+    pub(crate) key: AtomicU64,
+    /// `ENTRY_*`.
+    pub(crate) kind: AtomicU32,
+    /// Stack of the last call that made it so.
+    pub(crate) stack: AtomicU32,
+    /// Round of that call.
+    pub(crate) round: AtomicU32,
+    /// Keeps the words below aligned.
+    pub(crate) reserved: AtomicU32,
+    /// By kind: length of a mapping, descriptor of a lock or watch, value that was set.
+    pub(crate) value: AtomicU64,
+    /// By kind: when a mapping was made, where a lock starts, watch number, value before the first change.
+    pub(crate) before: AtomicU64,
+    /// By kind: path, or name of a variable.
+    pub(crate) text: Text<ENTRY_TEXT>,
+}
+
+/// A mapping by its address: `value` is its length, `before` its place in the order.
+pub(crate) const ENTRY_MAPPING: u32 = 1;
+/// A path that was created, by its hash.
+pub(crate) const ENTRY_PATH: u32 = 2;
+/// An inotify watch: `value` is the descriptor, `before` the watch's number, the text its path.
+pub(crate) const ENTRY_WATCH: u32 = 3;
+/// A lock of flock(2): `value` is the descriptor.
+pub(crate) const ENTRY_FLOCK: u32 = 4;
+/// A record lock of fcntl(2): `value` is the descriptor, `before` where it starts.
+pub(crate) const ENTRY_POSIX_LOCK: u32 = 5;
+/// An open file description lock of fcntl(2), likewise.
+pub(crate) const ENTRY_OFD_LOCK: u32 = 6;
+/// A System V shared memory segment by its id.
+pub(crate) const ENTRY_SYSV_SHM: u32 = 7;
+/// An environment variable, by the hash of its name: `value` and `before` are hashes of its values.
+pub(crate) const ENTRY_ENV: u32 = 8;
+/// The handler of a signal: `value` and `before` are the functions.
+pub(crate) const ENTRY_HANDLER: u32 = 9;
+/// A signal that was blocked or unblocked on the body's thread.
+pub(crate) const ENTRY_MASK: u32 = 10;
+/// The working directory.
+pub(crate) const ENTRY_CWD: u32 = 11;
+/// The umask.
+pub(crate) const ENTRY_UMASK: u32 = 12;
+/// A resource limit by its number.
+pub(crate) const ENTRY_RLIMIT: u32 = 13;
+/// Kinds, and one that is none.
+pub(crate) const ENTRY_KINDS: usize = 14;
+
+/// An entry's key: its kind in the top byte, which is never 0, and 56 bits of what identifies it.
+#[inline]
+pub(crate) const fn entry_key(kind: u32, identity: u64) -> u64 {
+    (kind as u64) << 56 | identity & ((1 << 56) - 1)
+}
+
+/// The hash by which a text is an entry's identity (FNV-1a), continued from `hash`.
+#[inline]
+pub(crate) fn text_hash(hash: u64, text: &[u8]) -> u64 {
+    text.iter().fold(hash, |hash, byte| (hash ^ *byte as u64).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// Where [`text_hash`] begins.
+pub(crate) const TEXT_HASH: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// One live heap block.
 #[repr(C)]

@@ -14,7 +14,7 @@ use watertight_report::model::{
 use crate::case::{Budget, Case, Net};
 use crate::evidence::{evidence, explain, is_suspected};
 use crate::explain::Namer;
-use crate::judge::{self, Evidence, deltas};
+use crate::judge::{self, Evidence, Population, deltas};
 use crate::observe::{Observation, Purpose, Script, observe};
 use crate::run::Run;
 use crate::snapshot::Counts;
@@ -199,12 +199,17 @@ fn readings(part: &Part<'_>, evidence: &Evidence) -> std::collections::BTreeMap<
         reading.per_round = deltas(series);
         reading
     };
-    for population in &evidence.populations {
+    // Most programs map nothing: a reading of nothing would only be in the way.
+    let is_idle = |it: &Population| {
+        it.resource == Resource::Mapping && it.series.iter().all(|bytes| *bytes == 0)
+    };
+    for population in evidence.populations.iter().filter(|it| !is_idle(it)) {
         let name = match population.resource {
             Resource::Fd => metric::FD.to_owned(),
             Resource::Thread => metric::THREAD.to_owned(),
             Resource::Task => metric::TASK.to_owned(),
             Resource::TimeWait => metric::TIME_WAIT.to_owned(),
+            Resource::Mapping => metric::MAPPING_BYTES.to_owned(),
             _ => metric::gauge(&population.what),
         };
         readings.insert(name, of(&population.series));
@@ -212,7 +217,18 @@ fn readings(part: &Part<'_>, evidence: &Evidence) -> std::collections::BTreeMap<
     let mut sockets = Reading::new(part.seen.first.socket_count(), part.seen.last.socket_count());
     sockets.by_state = part.seen.last.sockets_by_state();
     readings.insert(metric::SOCKET.to_owned(), sockets);
-    readings.insert(metric::PROCESS.to_owned(), Reading::new(0, evidence.remains.len() as u64));
+    let processes = evidence.remains.iter().filter(|it| it.resource == Resource::Process).count();
+    readings.insert(metric::PROCESS.to_owned(), Reading::new(0, processes as u64));
+    let held: [(&str, fn(&Counts) -> usize); 2] = [
+        (metric::LOCK, |counts| counts.locks.len()),
+        (metric::INOTIFY_WATCH, |counts| counts.watches.len()),
+    ];
+    for (name, count) in held {
+        let series: Vec<i64> = part.counts.iter().map(|counts| count(counts) as i64).collect();
+        if series.iter().any(|count| *count > 0) {
+            readings.insert(name.to_owned(), of(&series));
+        }
+    }
     if let Some(heap) = &evidence.heap {
         readings.insert(metric::HEAP_BYTES.to_owned(), of(&heap.bytes));
         readings.insert(metric::HEAP_BLOCKS.to_owned(), of(&heap.blocks));

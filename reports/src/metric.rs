@@ -18,6 +18,12 @@ pub const PROCESS: &str = "process";
 pub const HEAP_BYTES: &str = "heap_bytes";
 /// Live heap blocks.
 pub const HEAP_BLOCKS: &str = "heap_blocks";
+/// Bytes in mappings that the program made by itself.
+pub const MAPPING_BYTES: &str = "mapping_bytes";
+/// File locks held.
+pub const LOCK: &str = "lock";
+/// Inotify watches.
+pub const INOTIFY_WATCH: &str = "inotify_watch";
 /// Resident memory.
 pub const RSS_BYTES: &str = "rss_bytes";
 /// Resident memory, shared pages counted by share.
@@ -119,7 +125,8 @@ pub fn duration_ms(ms: u64) -> String {
 /// So many of a resource: `1 file descriptor`, `3 sockets`, `77,012 B of heap`.
 pub fn things(resource: Resource, value: u64) -> String {
     if resource.is_bytes() {
-        return format!("{} of {}", bytes(value), resource.name());
+        let of = if resource == Resource::Mapping { "mapped memory" } else { resource.name() };
+        return format!("{} of {of}", bytes(value));
     }
     let (one, many) = nouns(resource);
     format!("{} {}", count(value), if value == 1 { one } else { many })
@@ -132,14 +139,13 @@ fn nouns(resource: Resource) -> (&'static str, &'static str) {
         Resource::Socket => ("socket", "sockets"),
         Resource::Thread => ("thread", "threads"),
         Resource::Task => ("task", "tasks"),
-        Resource::Heap | Resource::Memory => ("byte", "bytes"),
+        Resource::Heap | Resource::Memory | Resource::Mapping => ("byte", "bytes"),
         Resource::TimeWait => ("port pair in TIME_WAIT", "port pairs in TIME_WAIT"),
-        Resource::Mapping => ("mapping", "mappings"),
-        Resource::File => ("file", "files"),
+        Resource::File => ("file or directory", "files or directories"),
         Resource::Shm => ("shared memory object", "shared memory objects"),
         Resource::InotifyWatch => ("inotify watch", "inotify watches"),
         Resource::Lock => ("file lock", "file locks"),
-        Resource::State => ("changed state", "changed states"),
+        Resource::State => ("change of state", "changes of state"),
         Resource::Gauge => ("gauge", "gauges"),
         Resource::Cleanup => ("clean-up", "clean-ups"),
     }

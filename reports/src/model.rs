@@ -304,7 +304,7 @@ impl Resource {
 
     /// Whether `growth` counts bytes; otherwise it counts things.
     pub fn is_bytes(self) -> bool {
-        matches!(self, Self::Heap | Self::Memory)
+        matches!(self, Self::Heap | Self::Memory | Self::Mapping)
     }
 }
 

@@ -40,6 +40,21 @@ impl Atom {
         }
     }
 
+    /// What is put together under one finding; none for what stands alone: what has no site, and a
+    /// process, which has facts of its own.
+    pub(super) fn key(&self) -> Option<String> {
+        let creation = self.creation.as_ref().filter(|_| self.process.is_none())?;
+        let key = Some(creation.key()).filter(|key| !key.is_empty())?;
+        Some(format!("{:?} {:?} {key}", self.status, self.subject))
+    }
+
+    /// One more of the same, newer; `rounds` made them all.
+    pub(super) fn add(&mut self, what: String, rounds: i64) {
+        self.what = what;
+        self.growth += 1;
+        self.per_round = self.growth / rounds.max(1);
+    }
+
     pub(super) fn made(self, creation: Option<Creation>) -> Self {
         Self { creation, ..self }
     }
@@ -49,13 +64,7 @@ impl Atom {
 pub(super) fn group(atoms: Vec<Atom>) -> Vec<Finding> {
     let mut groups: Vec<(String, Vec<Atom>)> = Vec::new();
     for (index, atom) in atoms.into_iter().enumerate() {
-        // What has no site stands alone, and so does a process: it has facts of its own.
-        let key = match &atom.creation {
-            Some(creation) if atom.process.is_none() && !creation.key().is_empty() => {
-                format!("{:?} {:?} {}", atom.status, atom.subject, creation.key())
-            }
-            _ => format!("alone {index}"),
-        };
+        let key = atom.key().unwrap_or_else(|| format!("alone {index}"));
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, atoms)) => atoms.push(atom),
             None => groups.push((key, vec![atom])),

@@ -60,6 +60,7 @@ fn fds(series: &[i64], rounds: &[u32], creation: Option<&Creation>) -> Populatio
         .map(|round| Thing {
             resource: Resource::Fd,
             what: format!("/tmp/{round}"),
+            amount: 1,
             round: *round,
             creation: creation.cloned(),
         })
@@ -78,8 +79,8 @@ fn a_connection_is_one_finding_with_its_heap_as_a_part() {
             bytes: vec![0, 100, 200, 300, 400],
             groups: Some(vec![HeapGroup {
                 creation: made,
-                blocks: vec![10, 10, 10, 10],
-                bytes: vec![100, 100, 100, 100],
+                blocks: vec![0, 10, 20, 30, 40],
+                bytes: vec![0, 100, 200, 300, 400],
             }]),
         }),
         ..Evidence::default()
@@ -180,11 +181,8 @@ fn budgets_tolerate_and_blindness_is_never_clean() {
 #[test]
 fn remains_are_decided_by_one_run() {
     let mut evidence = Evidence::default();
-    evidence.remains.push(Remain {
-        what: "tracker daemon run".to_owned(),
-        facts: ProcessFacts::new(17, watertight_report::model::ProcessState::Outlived),
-        creation: None,
-    });
+    let facts = ProcessFacts::new(17, watertight_report::model::ProcessState::Outlived);
+    evidence.remains.push(Remain::process("tracker daemon run".to_owned(), facts, None));
     evidence.cleanups.push((Cleanup::new("remove", CleanupStatus::NeverReached, None), None));
     evidence.peak_bytes = Some(100);
     let budget = Budget { rss_max: Some(90), ..Budget::default() };
@@ -193,6 +191,135 @@ fn remains_are_decided_by_one_run() {
     assert_eq!(verdict, Verdict::Leaked);
     assert_eq!(resources, [Resource::Process, Resource::Memory, Resource::Cleanup]);
     assert_eq!((findings[1].growth, findings[1].budget), (10, Some(90)));
+}
+
+/// Boundaries of a container that doubles, with one push a round.
+fn doubling(rounds: i64) -> Vec<i64> {
+    (0..=rounds).map(|items| 8 * (items as u64).next_power_of_two().max(4) as i64).collect()
+}
+
+/// Boundaries of a channel that takes a block for 31 messages, with `each` of them a round.
+fn by_the_block(rounds: i64, each: i64) -> Vec<i64> {
+    (0..=rounds).map(|round| 512 * ((round * each + 30) / 31)).collect()
+}
+
+#[test]
+fn heap_that_comes_back_after_pauses_is_a_container_that_grows() {
+    for (series, expected) in [
+        (doubling(60), Growth::Leak),
+        (by_the_block(100, 1), Growth::Leak),
+        (by_the_block(40, 5), Growth::Leak),
+        // Too short to tell it from a cache that fills.
+        (doubling(20), Growth::Step),
+        // A table of 32 entries that was filled, one a round.
+        ([doubling(29), vec![256; 70]].concat(), Growth::Step),
+        // Memory that comes and goes.
+        ([by_the_block(40, 5), vec![0], by_the_block(40, 5)].concat(), Growth::Step),
+    ] {
+        assert_eq!(classify_heap(&series, 0), expected, "{series:?}");
+    }
+}
+
+#[test]
+fn sites_that_grow_in_turn_leak_together() {
+    // Each grows in every other round; together they grow in each.
+    let site = |line: u32, from: i64| HeapGroup {
+        creation: creation(line, &[]),
+        blocks: (0..=8).map(|round| (round + from) / 2).collect(),
+        bytes: (0..=8).map(|round| 100 * ((round + from) / 2)).collect(),
+    };
+    let evidence = Evidence {
+        repeated: true,
+        heap: Some(HeapEvidence {
+            blocks: (0..=8).collect(),
+            bytes: (0..=8).map(|round| 100 * round).collect(),
+            groups: Some(vec![site(7, 0), site(9, 1)]),
+        }),
+        ..Evidence::default()
+    };
+    let (findings, _) = judge(&evidence, &Budget::default());
+    let lines: Vec<_> = findings.iter().map(|it| it.site.as_ref().map_or(0, |at| at.line)).collect();
+    assert_eq!(lines, [7, 9]);
+}
+
+#[test]
+fn what_the_c_library_keeps_for_good_is_no_leak_up_to_a_cap() {
+    let kept = |bytes: i64| {
+        let series: Vec<i64> = (0..=5).map(|round| bytes * round).collect();
+        let group = HeapGroup {
+            creation: creation(7, &["malloc", "setenv", "std::env::set_var"]),
+            blocks: (0..=5).collect(),
+            bytes: series.clone(),
+        };
+        let blocks = group.blocks.clone();
+        let heap = HeapEvidence { blocks, bytes: series, groups: Some(vec![group]) };
+        let evidence = Evidence { repeated: true, heap: Some(heap), ..Evidence::default() };
+        judge(&evidence, &Budget::default()).1
+    };
+    assert_eq!(kept(40), Verdict::Clean);
+    assert_eq!(kept(KEEPER_BYTES_MAX), Verdict::Leaked);
+}
+
+#[test]
+fn what_is_kept_is_a_leak_unless_it_was_made_in_the_first_round_alone() {
+    let verdict = |repeated: bool, last_made: Option<u32>, functions: &[&str], allowed: u64| {
+        let kept = Kept {
+            resource: Resource::Lock,
+            what: "flock on a".to_owned(),
+            last_made,
+            creation: Some(creation(7, functions)),
+        };
+        let evidence = Evidence { repeated, kept: vec![kept], ..Evidence::default() };
+        let budget = Budget { allowed: [(Resource::Lock, allowed)].into(), ..Budget::default() };
+        judge(&evidence, &budget).1
+    };
+    let once = ["std::sync::once_lock::OnceLock<T>::initialize"];
+    assert_eq!(verdict(true, Some(2), &[], 0), Verdict::Leaked);
+    assert_eq!(verdict(true, Some(1), &[], 0), Verdict::Clean);
+    assert_eq!(verdict(true, None, &[], 0), Verdict::Leaked);
+    assert_eq!(verdict(false, Some(1), &[], 0), Verdict::Leaked);
+    assert_eq!(verdict(false, Some(1), &once, 0), Verdict::Clean);
+    assert_eq!(verdict(true, Some(2), &[], 1), Verdict::Tolerated);
+}
+
+#[test]
+fn a_file_outside_of_the_temporary_directories_is_listed_only() {
+    let left = |listed: bool, round: u32| Remain {
+        resource: Resource::File,
+        what: format!("/somewhere/{round}"),
+        round: Some(round),
+        listed,
+        subject: None,
+        facts: None,
+        creation: Some(creation(7, &[])),
+    };
+    let judged = |remains: Vec<Remain>| {
+        judge(&Evidence { repeated: true, remains, ..Evidence::default() }, &Budget::default())
+    };
+    let (findings, verdict) = judged(vec![left(true, 1)]);
+    assert_eq!((verdict, findings[0].status), (Verdict::Clean, Status::Step));
+    assert!(findings[0].note.is_some());
+    let (findings, verdict) = judged(vec![left(false, 1), left(false, 2)]);
+    assert_eq!((verdict, findings.len()), (Verdict::Leaked, 1));
+    assert_eq!((findings[0].growth, findings[0].per_round), (2, 1));
+    assert_eq!(findings[0].what, "/somewhere/2");
+}
+
+#[test]
+fn a_mapping_counts_in_bytes() {
+    let mut population = Population::counted(Resource::Mapping, "mapped", vec![0, 4096, 8192]);
+    let made = |round: u32| Thing {
+        resource: Resource::Mapping,
+        what: "anonymous memory".to_owned(),
+        amount: 4096,
+        round,
+        creation: Some(creation(7, &[])),
+    };
+    population.things = vec![made(1), made(2)];
+    let evidence = Evidence { repeated: true, populations: vec![population], ..Evidence::default() };
+    let (findings, verdict) = judge(&evidence, &Budget::default());
+    assert_eq!(verdict, Verdict::Leaked);
+    assert_eq!((findings[0].growth, findings[0].per_round), (8192, 4096));
 }
 
 #[test]
@@ -217,6 +344,17 @@ proptest! {
         let last = series[rounds];
         series.extend(std::iter::repeat_n(last, quiet));
         prop_assert_eq!(classify(&series, 0, HEAP_ROUNDS), Growth::Step);
+    }
+
+    /// A container that doubles is found however much a round puts into it, as long as it pauses; one
+    /// that was filled and is quiet for longer than its longest pause is none.
+    #[test]
+    fn pauses_do_not_hide_growth_and_a_full_cache_is_quiet(each in 1i64..8, capacity in 8i64..24) {
+        let grown: Vec<i64> = (0..=100).map(|round| ((round * each) as u64).next_power_of_two() as i64).collect();
+        prop_assert_eq!(classify_heap(&grown, 0), Growth::Leak);
+        let full: Vec<i64> =
+            (0..=100).map(|round| ((round * each).min(capacity) as u64).next_power_of_two() as i64).collect();
+        prop_assert_eq!(classify_heap(&full, 0), Growth::Step);
     }
 
     /// A trial is leaked exactly when one of its findings has the status `leak`.

@@ -7,13 +7,24 @@ use watertight_report::model::Resource;
 
 use super::{Ended, Purpose, Watch};
 use crate::case::{Case, ROUNDS_MAX};
-use crate::region::read_text;
+use crate::judge;
+use crate::region::{Heap, read_text};
 use crate::subject::Subject;
 use crate::table::{BODY_PASSED, GO_AGAIN};
 
 /// Confirming rounds may add this much, or twice the first round, whichever is more.
 const CONFIRM_MIN: Duration = Duration::from_secs(1);
 const CONFIRM_FACTOR: u32 = 2;
+/// Most rounds where the heap has grown and the rounds are short: a container that doubles is seen to do
+/// so four times, a channel takes its third block of 31 messages.
+const ROUNDS_LONG: u32 = 100;
+/// What quiet rounds may take after a first round that grew the heap, and as a part of that round.
+const QUIET: Duration = Duration::from_millis(4);
+const QUIET_PART: u32 = 4;
+/// What they may take once the heap has grown again.
+const PAUSES: Duration = Duration::from_millis(50);
+/// A test that leaves more than this needs no more rounds to be believed.
+const LARGE_BYTES: i64 = 64 << 20;
 
 impl Watch<'_> {
     /// Lets the main process run its rounds.
@@ -55,10 +66,8 @@ impl Watch<'_> {
             if round == 1 {
                 confirming = Instant::now();
             }
-            let spent = round > 1
-                && confirming.elapsed().saturating_sub(self.settling)
-                    > CONFIRM_MIN.max(first_round * CONFIRM_FACTOR);
-            if ended.body != BODY_PASSED || !self.wants_more(case, round) || spent {
+            let spent = confirming.elapsed().saturating_sub(self.settling);
+            if ended.body != BODY_PASSED || !self.wants_more(case, round, first_round, spent) {
                 break;
             }
         }
@@ -68,21 +77,63 @@ impl Watch<'_> {
     fn rounds_max(&self, case: &Case) -> u32 {
         match self.purpose {
             Purpose::Explain { rounds } | Purpose::Canary { rounds } => rounds,
-            _ => case.rounds.unwrap_or(ROUNDS_MAX),
+            _ => case.rounds.unwrap_or(ROUNDS_LONG),
         }
     }
 
-    /// Whether the next round could show more.
-    fn wants_more(&self, case: &Case, round: u32) -> bool {
+    /// Whether the next round could show more, for the time that it would take.
+    fn wants_more(
+        &self,
+        case: &Case,
+        round: u32,
+        first_round: Duration,
+        spent: Duration,
+    ) -> bool {
         if matches!(self.purpose, Purpose::Explain { .. } | Purpose::Canary { .. }) {
             return true;
         }
         let [.., before, now] = self.counts.as_slice() else { return false };
-        let rose = |before: &Result<u64, _>, now: &Result<u64, _>| matches!((before, now), (Ok(before), Ok(now)) if now > before);
         let heap = match (before.heap, now.heap) {
             (Some(before), Some(now)) => now.blocks > before.blocks || now.bytes > before.bytes,
             _ => false,
         };
+        let others = self.others_grew(case, round);
+        match round < ROUNDS_MAX {
+            true if heap || others => spent <= CONFIRM_MIN.max(first_round * CONFIRM_FACTOR),
+            // What is exact was seen often enough.
+            false if others => false,
+            _ => self.heap_may_come_back(first_round, spent),
+        }
+    }
+
+    /// Whether live heap may be that of a container that grows with pauses, or of a cache that is not
+    /// full yet: a test that is fast enough is asked for many rounds more.
+    fn heap_may_come_back(&self, first_round: Duration, spent: Duration) -> bool {
+        let of = |read: fn(&Heap) -> i64| {
+            let series = self.counts.iter().map(|counts| counts.heap.as_ref().map(read));
+            series.collect::<Option<Vec<i64>>>().unwrap_or_default()
+        };
+        [of(|heap| heap.bytes), of(|heap| heap.blocks)].iter().any(|series| {
+            let deltas = judge::deltas(series);
+            let Some((first, later)) = deltas.split_first() else { return false };
+            if deltas.iter().sum::<i64>() > LARGE_BYTES {
+                return false;
+            }
+            let patience = match later.iter().any(|delta| *delta > 0) {
+                true if judge::may_come_back(later) => PAUSES.max(first_round),
+                false if *first > 0 && later.iter().all(|delta| *delta == 0) => {
+                    QUIET + first_round / QUIET_PART
+                }
+                _ => return false,
+            };
+            spent <= patience
+        })
+    }
+
+    /// Whether the last round has left something that is counted exactly.
+    fn others_grew(&self, case: &Case, round: u32) -> bool {
+        let [.., before, now] = self.counts.as_slice() else { return false };
+        let rose = |before: &Result<u64, _>, now: &Result<u64, _>| matches!((before, now), (Ok(before), Ok(now)) if now > before);
         let waiting = self.waiting_series();
         let budget = case.budget.allowed(Resource::TimeWait) as i64;
         let round = round as usize;
@@ -94,9 +145,9 @@ impl Watch<'_> {
         });
         rose(&before.fds, &now.fds)
             || rose(&before.threads, &now.threads)
-            || heap
             || port_pairs
             || gauges
+            || now.holds_more_than(before)
             || now.tasks > before.tasks
     }
 }

@@ -14,9 +14,19 @@ pub(crate) struct Resident {
 
 /// Reads one process.
 pub(crate) fn resident(pid: u32) -> Result<Resident, Unavailable> {
-    let path = format!("/proc/{pid}/status");
-    parse(&read(&path)?)
-        .ok_or_else(|| Unavailable::new(format!("{path} names no memory: the process has ended")))
+    resident_in(&status(pid)?)
+}
+
+/// The text of `/proc/PID/status`.
+pub(crate) fn status(pid: u32) -> Result<String, Unavailable> {
+    read(&format!("/proc/{pid}/status"))
+}
+
+/// The same from the text.
+pub(crate) fn resident_in(status: &str) -> Result<Resident, Unavailable> {
+    parse(status).ok_or_else(|| {
+        Unavailable::new("/proc/PID/status names no memory: the process has ended")
+    })
 }
 
 fn parse(status: &str) -> Option<Resident> {

@@ -107,7 +107,7 @@ fn is_source_of(package: &Path, file: &Path) -> bool {
 }
 
 /// The workspace's directory: the nearest that holds the lock file, else the package's own.
-fn workspace(package: &Path) -> PathBuf {
+pub(crate) fn workspace(package: &Path) -> PathBuf {
     let has_lock = |directory: &&Path| directory.join("Cargo.lock").is_file();
     package.ancestors().find(has_lock).unwrap_or(package).to_owned()
 }

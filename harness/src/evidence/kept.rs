@@ -1,0 +1,156 @@
+//! What is still held or still changed at the end: locks, inotify watches, the process's own state.
+//!
+//! The kernel tells that it is so (handlers and variables: the agent), the agent's entry tells which
+//! call made it so, and in which round it did so last.
+
+use watertight_report::model::Resource;
+
+use crate::explain::Namer;
+use crate::judge::Kept;
+use crate::probe::lock::Lock;
+use crate::probe::state::{State, limit_name, limit_text, signal_name};
+use crate::region::{Noted, RegionMap};
+use crate::snapshot::{Counts, LOCKS};
+use crate::table::{
+    ENTRY_CWD, ENTRY_ENV, ENTRY_HANDLER, ENTRY_MASK, ENTRY_RLIMIT, ENTRY_UMASK, ENTRY_WATCH,
+};
+use crate::trial::Part;
+
+/// Signals that libc keeps for itself (nptl(7)).
+const LIBC_SIGNALS: [u64; 2] = [32, 33];
+
+/// Everything that is not as it was before the first round.
+pub(super) fn kept(part: &Part<'_>, namer: &Namer<'_>) -> Vec<Kept> {
+    let (Some(first), Some(last)) = (part.counts.first(), part.counts.last()) else {
+        return Vec::new();
+    };
+    if part.counts.len() < 2 {
+        return Vec::new();
+    }
+    let region = part.seen.region.as_ref();
+    let finder = Finder { part, namer, region };
+    let mut kept = finder.locks(first, last);
+    kept.extend(finder.watches(first, last));
+    kept.extend(finder.kernel_state(&first.state, &last.state));
+    kept.extend(finder.own_state());
+    kept
+}
+
+struct Finder<'a> {
+    part: &'a Part<'a>,
+    namer: &'a Namer<'a>,
+    region: Option<&'a RegionMap>,
+}
+
+impl Finder<'_> {
+    fn entries(&self, kinds: &[u32]) -> Vec<Noted> {
+        self.region.map(|region| region.entries(kinds)).unwrap_or_default()
+    }
+
+    /// One thing, if it is this case's. Without an entry it was made by a call that no hook sees;
+    /// `seen` is then the boundary at which it was first there.
+    fn kept(
+        &self,
+        resource: Resource,
+        what: String,
+        entry: Option<&Noted>,
+        seen: impl Fn(&Counts) -> bool,
+    ) -> Option<Kept> {
+        let last_made = match entry {
+            Some(entry) if self.part.claims(Some(entry.round)) => (self.part.round_of)(entry.round),
+            Some(_) => return None,
+            None if self.part.takes_rest => {
+                self.part.counts.iter().position(seen).map(|at| at as u32)
+            }
+            None => return None,
+        };
+        let creation = entry.and_then(|entry| self.namer.own(self.region, entry.stack));
+        Some(Kept { resource, what, last_made, creation })
+    }
+
+    fn locks(&self, first: &Counts, last: &Counts) -> Vec<Kept> {
+        let held = last.locks.iter().filter(|lock| !first.locks.contains(lock));
+        let entries = self.entries(&LOCKS);
+        let kept = |lock: &Lock| {
+            let fds = &self.part.seen.last.fds;
+            let on = |fd: u64| fds.iter().any(|it| u64::from(it.number) == fd && it.inode == lock.inode);
+            let of_file = entries.iter().filter(|entry| entry.kind == lock.kind && on(entry.value));
+            // A lock's start may have been given relative to the file's position.
+            let exact = of_file.clone().find(|entry| entry.before == lock.start);
+            let entry = exact.or_else(|| of_file.clone().max_by_key(|entry| entry.round));
+            let path = fds.iter().find(|fd| fd.inode == lock.inode).map(|fd| fd.link.as_str());
+            let what = format!("{} on {}", lock.name(), path.unwrap_or("a file that is closed"));
+            self.kept(Resource::Lock, what, entry, |counts| counts.locks.contains(lock))
+        };
+        held.filter_map(kept).collect()
+    }
+
+    fn watches(&self, first: &Counts, last: &Counts) -> Vec<Kept> {
+        let there = last.watches.iter().filter(|watch| !first.watches.contains(watch));
+        let entries = self.entries(&[ENTRY_WATCH]);
+        let kept = |watch: &(u64, u64)| {
+            let entry = entries.iter().find(|entry| (entry.value, entry.before) == *watch);
+            let what = match entry {
+                Some(entry) => format!("inotify watch on {}", entry.text),
+                None => format!("inotify watch {} of descriptor {}", watch.1, watch.0),
+            };
+            self.kept(Resource::InotifyWatch, what, entry, |counts| counts.watches.contains(watch))
+        };
+        there.filter_map(kept).collect()
+    }
+
+    /// State that the kernel shows.
+    fn kernel_state(&self, first: &State, last: &State) -> Vec<Kept> {
+        let entries = self.entries(&[ENTRY_CWD, ENTRY_UMASK, ENTRY_MASK, ENTRY_RLIMIT]);
+        let state = |kind: u32, identity: u64, what: String| {
+            let entry =
+                entries.iter().find(|entry| (entry.kind, entry.identity) == (kind, identity));
+            self.kept(Resource::State, what, entry, |_| false)
+        };
+        let mut kept = Vec::new();
+        if first.cwd != last.cwd {
+            let what = format!("working directory {} (was {})", last.cwd, first.cwd);
+            kept.extend(state(ENTRY_CWD, 0, what));
+        }
+        if first.umask != last.umask {
+            let what = format!("umask {:04o} (was {:04o})", last.umask, first.umask);
+            kept.extend(state(ENTRY_UMASK, 0, what));
+        }
+        for signal in 1..=u64::from(u64::BITS) {
+            let is_set = |blocked: u64| blocked >> (signal - 1) & 1 != 0;
+            let (before, now) = (is_set(first.blocked), is_set(last.blocked));
+            if before != now && !LIBC_SIGNALS.contains(&signal) {
+                let how = if now { "blocked" } else { "unblocked" };
+                let what = format!("{} {how} on the test's thread", signal_name(signal));
+                kept.extend(state(ENTRY_MASK, signal, what));
+            }
+        }
+        for (number, (before, now)) in first.limits.iter().zip(&last.limits).enumerate() {
+            if let (Some(before), Some(now)) = (before, now)
+                && before != now
+            {
+                let name = limit_name(number);
+                let what = format!("{name} {} (was {})", limit_text(now.0), limit_text(before.0));
+                kept.extend(state(ENTRY_RLIMIT, number as u64, what));
+            }
+        }
+        kept
+    }
+
+    /// State that only the process knows.
+    fn own_state(&self) -> Vec<Kept> {
+        let changed = |entry: &Noted| {
+            if entry.value == entry.before {
+                return None;
+            }
+            let what = match entry.kind {
+                ENTRY_ENV if entry.value == 0 => format!("environment variable {}, removed", entry.text),
+                ENTRY_ENV if entry.before == 0 => format!("environment variable {}, set", entry.text),
+                ENTRY_ENV => format!("environment variable {}, changed", entry.text),
+                _ => format!("handler of {}", signal_name(entry.identity)),
+            };
+            self.kept(Resource::State, what, Some(entry), |_| false)
+        };
+        self.entries(&[ENTRY_ENV, ENTRY_HANDLER]).iter().filter_map(changed).collect()
+    }
+}

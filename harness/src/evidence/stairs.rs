@@ -1,0 +1,189 @@
+//! What processes kept making and never released: over their life, or with each repetition of `cx.steady`.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use watertight_report::model::Resource;
+
+use crate::explain::Namer;
+use crate::judge::{self, Creation, Staircase, deltas};
+use crate::observe::{Observation, Steady};
+
+/// Staircases of one process that are named at most: each costs a symbolised stack.
+const STAIRCASES_MAX: usize = 16;
+
+/// What processes kept making: by repetition where the body has repeated something for them, else by
+/// time. Descriptors and threads in every run; heap in an explain run, which knows its stacks.
+pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> Vec<Staircase> {
+    let mut found: Vec<Staircase> = seen
+        .steady
+        .iter()
+        .flat_map(|steady| steady_growth(seen, steady, namer, explained))
+        .collect();
+    let repeated: Vec<u32> = seen.steady.iter().map(|steady| steady.pid).collect();
+    let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
+    for descendant in descendants.iter().filter(|descendant| !repeated.contains(&descendant.pid)) {
+        let raw = descendant.staircases().into_iter().filter(|raw| raw.is_heap == explained);
+        for raw in raw.take(STAIRCASES_MAX) {
+            let creation = namer.creation(&descendant.region, &descendant.executable, raw.stack);
+            if creation.as_ref().is_some_and(is_bounded_cache) {
+                continue;
+            }
+            let (resource, what, growth) = match (raw.is_heap, raw.is_socket) {
+                (true, _) => {
+                    (Resource::Heap, judge::blocks_text(raw.things.into()), raw.bytes as i64)
+                }
+                (false, true) => (Resource::Socket, raw.what, raw.things.into()),
+                (false, false) => (Resource::Fd, raw.what, raw.things.into()),
+            };
+            found.push(Staircase {
+                subject: descendant.command.clone(),
+                resource,
+                what,
+                growth,
+                per_step: growth / raw.samples.max(1) as i64,
+                creation,
+                note: Some(format!(
+                    "made at {} different times while the process ran, none of it released",
+                    raw.samples
+                )),
+            });
+        }
+    }
+    one_for_each_program(found)
+}
+
+/// A test that is repeated starts its daemon again in each round: what each of them leaked is told once.
+fn one_for_each_program(stairs: Vec<Staircase>) -> Vec<Staircase> {
+    let mut kept: Vec<Staircase> = Vec::new();
+    for stair in stairs {
+        let same = |known: &&mut Staircase| {
+            known.resource == stair.resource
+                && is_same_program(&known.subject, &stair.subject)
+                && known.creation == stair.creation
+        };
+        match kept.iter_mut().find(same) {
+            Some(known) if known.growth >= stair.growth => {}
+            Some(known) => {
+                let subject = std::mem::take(&mut known.subject);
+                *known = Staircase { subject, ..stair };
+            }
+            None => {
+                // One program has one name, whichever of its processes leaked more.
+                let first =
+                    kept.iter().find(|known| is_same_program(&known.subject, &stair.subject));
+                let subject =
+                    first.map_or_else(|| stair.subject.clone(), |first| first.subject.clone());
+                kept.push(Staircase { subject, ..stair });
+            }
+        }
+    }
+    kept
+}
+
+/// Whether two command lines are the same but for what differs from one start to the next: paths and
+/// numbers.
+pub(super) fn is_same_program(a: &str, b: &str) -> bool {
+    let kind = |word: &str| match word {
+        word if word.contains('/') => "/".to_owned(),
+        word => word.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect(),
+    };
+    a.split(' ').map(kind).eq(b.split(' ').map(kind))
+}
+
+/// Caches that fill up to a fixed size and then stop, by the function that allocates for them. A
+/// program that runs for seconds never fills them, so growth cannot tell them from a leak.
+fn is_bounded_cache(creation: &Creation) -> bool {
+    const INNERMOST: usize = 6;
+    // SQLite's page cache, bounded by PRAGMA cache_size.
+    const CACHES: [&str; 2] = ["pcache1Alloc", "pcache1AllocPage"];
+    creation.stack.iter().take(INNERMOST).any(|frame| CACHES.contains(&frame.function.as_str()))
+}
+
+/// What grew with each repetition of `cx.steady` in one subject.
+fn steady_growth(
+    seen: &Observation,
+    steady: &Steady,
+    namer: &Namer<'_>,
+    explained: bool,
+) -> Vec<Staircase> {
+    let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
+    let descendant = descendants.of(steady.pid);
+    let own = seen.control.main.load(Relaxed) == steady.pid;
+    let subject = match descendant {
+        Some(descendant) => descendant.command.clone(),
+        None if own => watertight_report::model::SUBJECT_TEST.to_owned(),
+        None => format!("process {}", steady.pid),
+    };
+    let repetitions = steady.fds.len().saturating_sub(1);
+    let stair = |resource, what: String, growth, per_step, creation| Staircase {
+        subject: subject.clone(),
+        resource,
+        what,
+        growth,
+        per_step,
+        creation,
+        note: Some(format!("it grew with each of {repetitions} repetitions")),
+    };
+    let kinds: [(Resource, &str, &[i64]); 3] = [
+        (Resource::Fd, "descriptors", &steady.fds),
+        (Resource::Thread, "threads", &steady.threads),
+        (Resource::Heap, "heap", &steady.heap_bytes),
+    ];
+    let mut found = Vec::new();
+    for (resource, what, series) in kinds {
+        let is_heap = resource == Resource::Heap;
+        let grows = match is_heap {
+            true => judge::grows_each_time(series, judge::HEAP_ROUNDS),
+            false => judge::counts_up_each_time(series),
+        };
+        if !grows || explained && !is_heap {
+            continue;
+        }
+        // What each stack has kept since the first repetition: as many as there were repetitions.
+        let mut told = false;
+        for (stack, live) in &steady.last {
+            let warm = steady.warm.get(stack).copied().unwrap_or_default();
+            let (things, growth) = match resource {
+                Resource::Fd => (live.fds - warm.fds, live.fds - warm.fds),
+                Resource::Heap => (live.blocks - warm.blocks, live.bytes - warm.bytes),
+                _ => (0, 0),
+            };
+            if things + 1 < repetitions as i64 || things == 0 {
+                continue;
+            }
+            let creation = match descendant {
+                Some(descendant) => {
+                    namer.creation(&descendant.region, &descendant.executable, *stack)
+                }
+                None => namer.own(seen.region.as_ref(), *stack),
+            };
+            let (resource, what) = match steady.names.get(stack) {
+                _ if is_heap => (resource, judge::blocks_text(things)),
+                Some((true, name)) => (Resource::Socket, name.clone()),
+                Some((false, name)) => (resource, name.clone()),
+                None => (resource, what.to_owned()),
+            };
+            found.push(stair(
+                resource,
+                what,
+                growth,
+                growth / (repetitions as i64 - 1).max(1),
+                creation,
+            ));
+            told = true;
+        }
+        if !told {
+            let growth = series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
+            found.push(stair(
+                resource,
+                what.to_owned(),
+                growth,
+                judge::median(&deltas(series)),
+                None,
+            ));
+        }
+    }
+    found
+}
+

@@ -1,0 +1,128 @@
+//! Mappings that the program made: which of them are still there, and how much of each.
+//!
+//! `/proc/PID/maps` (proc(5)) merges neighbours and splits by protection, so its lines are no things.
+//! What is a thing the agent has seen; the kernel says how many of its bytes are mapped still. Cost: a
+//! microsecond a line, so it is read only where the agent has seen a mapping stay.
+
+use super::{Unavailable, read};
+use crate::region::Noted;
+
+/// A mapping of the program's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) address: u64,
+    /// Bytes of it that are mapped still.
+    pub(crate) bytes: u64,
+    /// The mapped file's path; none for anonymous memory.
+    pub(crate) file: Option<String>,
+    pub(crate) stack: u32,
+    /// Round in which it was made.
+    pub(crate) round: u32,
+}
+
+/// What is still mapped of what the agent has noted.
+pub(crate) fn confirmed(pid: u32, noted: &[Noted]) -> Result<Vec<Mapping>, Unavailable> {
+    if noted.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(overlap(&parse(&read(&format!("/proc/{pid}/maps"))?), noted))
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Area {
+    start: u64,
+    end: u64,
+    file: Option<String>,
+}
+
+/// `55d0-55d4 r-xp 00000000 08:01 1234   /usr/bin/x`
+fn parse(maps: &str) -> Vec<Area> {
+    let line = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let path = rest.find('/').map(|at| rest[at..].to_owned());
+        Some(Area {
+            start: u64::from_str_radix(start, 16).ok()?,
+            end: u64::from_str_radix(end, 16).ok()?,
+            file: path,
+        })
+    };
+    maps.lines().filter_map(line).collect()
+}
+
+/// The bytes of each noted mapping that lie in an area. A later mapping has taken the place of an
+/// earlier one, so every byte counts once.
+fn overlap(areas: &[Area], noted: &[Noted]) -> Vec<Mapping> {
+    let mut latest: Vec<&Noted> = noted.iter().collect();
+    latest.sort_by_key(|note| std::cmp::Reverse(note.before));
+    let mut taken: Vec<(u64, u64)> = Vec::new();
+    let mut mappings = Vec::new();
+    for note in latest {
+        let (start, end) = (note.identity, note.identity.saturating_add(note.value));
+        let mut bytes = 0;
+        let mut file = None;
+        for area in areas.iter().filter(|area| area.start < end && area.end > start) {
+            for (from, to) in without(&taken, area.start.max(start), area.end.min(end)) {
+                bytes += to - from;
+                file = file.or_else(|| area.file.clone());
+            }
+        }
+        taken.push((start, end));
+        if bytes > 0 {
+            let (stack, round) = (note.stack, note.round);
+            mappings.push(Mapping { address: start, bytes, file, stack, round });
+        }
+    }
+    mappings.sort_by_key(|mapping| mapping.address);
+    mappings
+}
+
+/// What is left of a range.
+fn without(taken: &[(u64, u64)], from: u64, to: u64) -> Vec<(u64, u64)> {
+    let mut left = vec![(from, to)];
+    for (start, end) in taken {
+        left = left
+            .into_iter()
+            .flat_map(|(from, to)| [(from, to.min(*start)), (from.max(*end), to)])
+            .filter(|(from, to)| from < to)
+            .collect();
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(address: u64, bytes: u64, sequence: u64) -> Noted {
+        Noted { identity: address, value: bytes, before: sequence, round: 1, ..Noted::default() }
+    }
+
+    const MAPS: &str = "\
+1000-3000 rw-p 00000000 00:00 0 \n\
+3000-6000 ---p 00000000 00:00 0 \n\
+8000-9000 r--s 00000000 08:01 77                         /data/with space (deleted)\n";
+
+    #[test]
+    fn neighbours_that_the_kernel_merges_are_told_apart() {
+        let seen = overlap(&parse(MAPS), &[noted(0x1000, 0x1000, 1), noted(0x2000, 0x3000, 2)]);
+        let sizes: Vec<_> = seen.iter().map(|mapping| (mapping.address, mapping.bytes)).collect();
+        assert_eq!(sizes, [(0x1000, 0x1000), (0x2000, 0x3000)]);
+    }
+
+    #[test]
+    fn what_was_unmapped_elsewhere_does_not_count() {
+        assert_eq!(overlap(&parse(MAPS), &[noted(0x6000, 0x2000, 1)]), []);
+        let seen = overlap(&parse(MAPS), &[noted(0x5000, 0x4000, 1)]);
+        assert_eq!(seen[0].bytes, 0x2000, "one page before the hole, one after it");
+        assert_eq!(seen[0].file.as_deref(), Some("/data/with space (deleted)"));
+    }
+
+    #[test]
+    fn a_byte_belongs_to_the_latest_mapping() {
+        let seen = overlap(&parse(MAPS), &[noted(0x1000, 0x5000, 1), noted(0x2000, 0x1000, 2)]);
+        let sizes: Vec<_> = seen.iter().map(|mapping| mapping.bytes).collect();
+        assert_eq!(sizes, [0x4000, 0x1000]);
+    }
+}

@@ -222,7 +222,9 @@ fn reason(probe: Resource, evidence: &Evidence, message: Option<&str>) -> String
         return known.reason.clone();
     }
     if probe == Resource::Heap && evidence.heap.is_some() {
-        return format!("{OWN_ALLOCATOR}: the program's allocator bypasses malloc, so its blocks cannot be counted");
+        return format!(
+            "{OWN_ALLOCATOR}: the program's allocator bypasses malloc, so its blocks cannot be counted"
+        );
     }
     let said = message.map_or_else(String::new, |message| format!("; its process said: {message}"));
     format!("its planted leak was not seen{said}")

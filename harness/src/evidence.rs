@@ -233,7 +233,8 @@ fn mappings(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
         let mine = counts.mappings.iter().filter(|mapping| own(mapping.round).is_some());
         Some(mine.map(|mapping| mapping.bytes as i64).sum())
     };
-    let mut population = Population::counted(Resource::Mapping, "mapped memory", series(part, bytes)?);
+    let mut population =
+        Population::counted(Resource::Mapping, "mapped memory", series(part, bytes)?);
     let named = needs_names(part, &population.series);
     for mapping in &part.counts.last()?.mappings {
         let Some(round) = own(mapping.round) else { continue };

@@ -78,7 +78,8 @@ impl<'a> Namer<'a> {
         };
         let grown = |id: &u32| {
             let (now, before) = (last[id], warm.get(id).copied().unwrap_or_default());
-            (now.bytes > before.bytes || now.blocks > before.blocks).then_some(now.bytes - before.bytes)
+            (now.bytes > before.bytes || now.blocks > before.blocks)
+                .then_some(now.bytes - before.bytes)
         };
         let mut stacks: Vec<(i64, u32)> =
             last.keys().filter_map(|id| Some((grown(id)?, *id))).collect();

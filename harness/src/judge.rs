@@ -434,9 +434,8 @@ fn judge_population(
         };
         // Of the last round's things the first one names the rest.
         let newest = things.iter().rev().max_by_key(|thing| thing.round).unwrap_or(&first);
-        let mut atom =
-            Atom::new(status, newest.resource, newest.what.clone(), total, per_round)
-                .made(newest.creation.clone());
+        let mut atom = Atom::new(status, newest.resource, newest.what.clone(), total, per_round)
+            .made(newest.creation.clone());
         if population.resource == Resource::TimeWait {
             atom.budget = Some(allowed);
         }
@@ -562,31 +561,45 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
 
 /// Whether locks are held against the test whose lines only an explain run can tell.
 pub(crate) fn holds_unnamed_lock(evidence: &Evidence) -> bool {
-    let mut locks = evidence.kept.iter().filter(|kept| kept.resource == Resource::Lock);
-    locks.any(|lock| lock.creation.is_none() && lock.is_leak(evidence))
+    let locks: Vec<&Kept> =
+        evidence.kept.iter().filter(|kept| kept.resource == Resource::Lock).collect();
+    locks.iter().any(|lock| lock.creation.is_none()) && leaks(&locks, evidence.repeated)
 }
 
-impl Kept {
-    /// Made in the first of several rounds and not again, it is made once in a process.
-    fn is_leak(&self, evidence: &Evidence) -> bool {
-        if evidence.repeated {
-            return self.last_made.is_none_or(|round| round > 1);
-        }
-        !self.creation.as_ref().is_some_and(Creation::is_once)
+/// Whether what one line made and what is kept of it is a leak: what is made in the first of several
+/// rounds and never again is made once in a process.
+fn leaks(made: &[&Kept], repeated: bool) -> bool {
+    if repeated {
+        return made.iter().any(|kept| kept.last_made.is_none_or(|round| round > 1));
     }
+    !made.iter().all(|kept| kept.creation.as_ref().is_some_and(Creation::is_once))
 }
 
 fn judge_kept(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
+    let mut lines: BTreeMap<(Resource, String), Vec<&Kept>> = BTreeMap::new();
     for kept in &evidence.kept {
-        let of_kind = evidence.kept.iter().filter(|other| other.resource == kept.resource);
-        let leaking = of_kind.filter(|other| other.is_leak(evidence)).count() as u64;
-        let status = match kept.is_leak(evidence) {
+        // Each piece of state is a thing of its own.
+        let key = match &kept.creation {
+            Some(creation) if kept.resource != Resource::State => creation.key(),
+            _ => kept.what.clone(),
+        };
+        lines.entry((kept.resource, key)).or_default().push(kept);
+    }
+    for ((resource, _), made) in &lines {
+        let of_kind = lines.iter().filter(|((other, _), _)| other == resource);
+        let against = of_kind.filter(|(_, made)| leaks(made, evidence.repeated));
+        let against: usize = against.map(|(_, made)| made.len()).sum();
+        let status = match leaks(made, evidence.repeated) {
             false => Status::Step,
-            true if leaking <= budget.allowed(kept.resource) => Status::Accepted,
+            true if against as u64 <= budget.allowed(*resource) => Status::Accepted,
             true => Status::Leak,
         };
-        let atom = Atom::new(status, kept.resource, kept.what.clone(), 1, 1);
-        atoms.push(atom.made(kept.creation.clone()));
+        let Some(newest) = made.iter().max_by_key(|kept| kept.last_made) else { continue };
+        let growth = made.len() as i64;
+        let rounds = made.iter().filter_map(|kept| kept.last_made).max().unwrap_or(1).max(1);
+        let per_round = (growth / i64::from(rounds)).max(1);
+        let atom = Atom::new(status, *resource, newest.what.clone(), growth, per_round);
+        atoms.push(atom.made(newest.creation.clone()));
     }
 }
 

@@ -52,7 +52,8 @@ impl Counts {
     ) -> Self {
         let tasks = control.tasks.load(Acquire);
         let status = memory::status(pid);
-        let entries = |kinds: &[u32]| region.map(|region| region.entries(kinds)).unwrap_or_default();
+        let entries =
+            |kinds: &[u32]| region.map(|region| region.entries(kinds)).unwrap_or_default();
         let mut mapped = entries(&[ENTRY_MAPPING]);
         mapped.retain(|entry| entry.round > 0);
         Self {
@@ -121,7 +122,8 @@ impl Counts {
 
     /// Whether more is held than before, or state is another: what a further round could confirm.
     pub(crate) fn holds_more_than(&self, before: &Self) -> bool {
-        let mapped = |counts: &Self| counts.mappings.iter().map(|mapping| mapping.bytes).sum::<u64>();
+        let mapped =
+            |counts: &Self| counts.mappings.iter().map(|mapping| mapping.bytes).sum::<u64>();
         self.locks.len() > before.locks.len()
             || self.watches.len() > before.watches.len()
             || mapped(self) > mapped(before)
@@ -139,7 +141,9 @@ fn watches(pid: u32, noted: &[crate::region::Noted]) -> Vec<(u64, u64)> {
     let mut fds: Vec<u64> = noted.iter().map(|note| note.value).collect();
     fds.sort_unstable();
     fds.dedup();
-    fds.into_iter().flat_map(|fd| watch::on(pid, fd).into_iter().map(move |watch| (fd, watch))).collect()
+    fds.into_iter()
+        .flat_map(|fd| watch::on(pid, fd).into_iter().map(move |watch| (fd, watch)))
+        .collect()
 }
 
 /// The full tier.

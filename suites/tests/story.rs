@@ -16,6 +16,9 @@ use watertight_suites::ledger::{Ran, leaks, marked, resources, run};
 /// What libtest and its likes exit with when a test has failed.
 const RED: i32 = 101;
 
+/// What a store holds while it is open: files, memory, the mapped index of its WAL and locks on that.
+const OPEN_STORE: [Resource; 4] = [Resource::Fd, Resource::Heap, Resource::Mapping, Resource::Lock];
+
 /// How often the daemon that ends in good order is watched.
 const DAEMONS: usize = 6;
 
@@ -87,7 +90,7 @@ fn a_store_opened_inline_and_never_closed() {
     let source = source!("store_inline.rs");
     let trial = leaky("store_inline");
     let leaks = leaks(&trial);
-    assert_eq!(resources(leaks[0]), [Resource::Fd, Resource::Heap]);
+    assert_eq!(resources(leaks[0]), OPEN_STORE);
     assert_eq!(leaks[0].subject, SUBJECT_TEST);
     assert_eq!(leaks[0].per_round, 3, "the database, its WAL and its index");
     assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
@@ -201,7 +204,7 @@ fn a_registry_of_engines_over_a_suite() {
         assert_eq!((trial.mode, trial.outcome), (Mode::Shared, Outcome::Passed));
         assert_eq!((trial.verdict, trial.rounds), (Verdict::Leaked, 4), "{trial:#?}");
         let leaks = leaks(trial);
-        assert_eq!(resources(leaks[0]), [Resource::Fd, Resource::Heap], "{leaks:#?}");
+        assert_eq!(resources(leaks[0]), OPEN_STORE, "{leaks:#?}");
         assert_eq!((leaks[0].subject.as_str(), leaks[0].per_round), (SUBJECT_TEST, 3));
         assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
         assert_rest_is_heap_of(&source, SUBJECT_TEST, &leaks[1..]);

@@ -163,7 +163,7 @@ fn proc_is_hidden_and_even_the_program_is_not_found() {
 /// One probe at a time is blinded: its canary says so, and no trial of the run is clean.
 #[test]
 fn a_probe_that_does_not_see_its_canary_is_never_green() {
-    const PROBES: [(&str, Resource); 9] = [
+    const PROBES: [(&str, Resource); 15] = [
         ("fd", Resource::Fd),
         ("socket", Resource::Socket),
         ("thread", Resource::Thread),
@@ -173,6 +173,12 @@ fn a_probe_that_does_not_see_its_canary_is_never_green() {
         ("memory", Resource::Memory),
         ("task", Resource::Task),
         ("gauge", Resource::Gauge),
+        ("mapping", Resource::Mapping),
+        ("file", Resource::File),
+        ("shm", Resource::Shm),
+        ("inotify_watch", Resource::InotifyWatch),
+        ("lock", Resource::Lock),
+        ("state", Resource::State),
     ];
     for (name, probe) in PROBES {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leaky"));

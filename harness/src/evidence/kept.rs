@@ -73,7 +73,8 @@ impl Finder<'_> {
         let entries = self.entries(&LOCKS);
         let kept = |lock: &Lock| {
             let fds = &self.part.seen.last.fds;
-            let on = |fd: u64| fds.iter().any(|it| u64::from(it.number) == fd && it.inode == lock.inode);
+            let on =
+                |fd: u64| fds.iter().any(|it| u64::from(it.number) == fd && it.inode == lock.inode);
             let of_file = entries.iter().filter(|entry| entry.kind == lock.kind && on(entry.value));
             // A lock's start may have been given relative to the file's position.
             let exact = of_file.clone().find(|entry| entry.before == lock.start);
@@ -144,8 +145,12 @@ impl Finder<'_> {
                 return None;
             }
             let what = match entry.kind {
-                ENTRY_ENV if entry.value == 0 => format!("environment variable {}, removed", entry.text),
-                ENTRY_ENV if entry.before == 0 => format!("environment variable {}, set", entry.text),
+                ENTRY_ENV if entry.value == 0 => {
+                    format!("environment variable {}, removed", entry.text)
+                }
+                ENTRY_ENV if entry.before == 0 => {
+                    format!("environment variable {}, set", entry.text)
+                }
                 ENTRY_ENV => format!("environment variable {}, changed", entry.text),
                 _ => format!("handler of {}", signal_name(entry.identity)),
             };

@@ -70,7 +70,8 @@ fn lying_about(part: &Part<'_>, namer: &Namer<'_>, left: &Left) -> Remain {
         let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(descendant) = descendants.of(maker) {
             remain.subject = Some(descendant.command.clone());
-            remain.creation = namer.creation(&descendant.region, &descendant.executable, left.stack);
+            remain.creation =
+                namer.creation(&descendant.region, &descendant.executable, left.stack);
         }
     }
     // A program of somebody else's says nothing of where to look: whoever started it does.
@@ -108,4 +109,3 @@ fn spawn_site(seen: &Observation, namer: &Namer<'_>, pid: u32) -> (Option<Creati
     }
     (nearest, None)
 }
-

@@ -186,4 +186,3 @@ fn steady_growth(
     }
     found
 }
-

@@ -238,7 +238,8 @@ fn sites_that_grow_in_turn_leak_together() {
         ..Evidence::default()
     };
     let (findings, _) = judge(&evidence, &Budget::default());
-    let lines: Vec<_> = findings.iter().map(|it| it.site.as_ref().map_or(0, |at| at.line)).collect();
+    let lines: Vec<_> =
+        findings.iter().map(|it| it.site.as_ref().map_or(0, |at| at.line)).collect();
     assert_eq!(lines, [7, 9]);
 }
 
@@ -316,7 +317,8 @@ fn a_mapping_counts_in_bytes() {
         creation: Some(creation(7, &[])),
     };
     population.things = vec![made(1), made(2)];
-    let evidence = Evidence { repeated: true, populations: vec![population], ..Evidence::default() };
+    let evidence =
+        Evidence { repeated: true, populations: vec![population], ..Evidence::default() };
     let (findings, verdict) = judge(&evidence, &Budget::default());
     assert_eq!(verdict, Verdict::Leaked);
     assert_eq!((findings[0].growth, findings[0].per_round), (8192, 4096));

@@ -77,7 +77,8 @@ fn outermost(left: &mut Vec<Left>) {
     left.retain(|left| match &left.thing {
         Thing::Segment(_) => true,
         Thing::Path(path) => {
-            let is_below = paths.iter().any(|other| path.path != *other && path.path.starts_with(other));
+            let is_below =
+                paths.iter().any(|other| path.path != *other && path.path.starts_with(other));
             let is_first = !told.contains(&path.path);
             told.push(path.path.clone());
             is_first && !is_below

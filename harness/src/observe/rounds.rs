@@ -82,13 +82,7 @@ impl Watch<'_> {
     }
 
     /// Whether the next round could show more, for the time that it would take.
-    fn wants_more(
-        &self,
-        case: &Case,
-        round: u32,
-        first_round: Duration,
-        spent: Duration,
-    ) -> bool {
+    fn wants_more(&self, case: &Case, round: u32, first_round: Duration, spent: Duration) -> bool {
         if matches!(self.purpose, Purpose::Explain { .. } | Purpose::Canary { .. }) {
             return true;
         }

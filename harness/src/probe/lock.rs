@@ -79,10 +79,7 @@ mod tests {
     #[test]
     fn locks_are_read_as_proc_says() {
         let lock = parse("2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF", Some(1234));
-        assert_eq!(
-            lock,
-            Some(Lock { kind: ENTRY_FLOCK, is_write: true, inode: 5678, start: 0 })
-        );
+        assert_eq!(lock, Some(Lock { kind: ENTRY_FLOCK, is_write: true, inode: 5678, start: 0 }));
         let lock = parse("\t1: OFDLCK ADVISORY READ -1 00:1f:99 128 255", None).unwrap();
         assert_eq!((lock.kind, lock.is_write, lock.start), (ENTRY_OFD_LOCK, false, 128));
     }

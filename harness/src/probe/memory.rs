@@ -24,9 +24,8 @@ pub(crate) fn status(pid: u32) -> Result<String, Unavailable> {
 
 /// The same from the text.
 pub(crate) fn resident_in(status: &str) -> Result<Resident, Unavailable> {
-    parse(status).ok_or_else(|| {
-        Unavailable::new("/proc/PID/status names no memory: the process has ended")
-    })
+    parse(status)
+        .ok_or_else(|| Unavailable::new("/proc/PID/status names no memory: the process has ended"))
 }
 
 fn parse(status: &str) -> Option<Resident> {

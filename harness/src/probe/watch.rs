@@ -23,7 +23,8 @@ mod tests {
 
     #[test]
     fn watches_are_numbered_in_hexadecimal() {
-        let text = "pos:\t0\nflags:\t02000000\ninotify wd:1f ino:9 sdev:8 mask:8\ninotify wd:2 ino:7\n";
+        let text =
+            "pos:\t0\nflags:\t02000000\ninotify wd:1f ino:9 sdev:8 mask:8\ninotify wd:2 ino:7\n";
         assert_eq!(parse(text), [0x1f, 2]);
         assert_eq!(parse("pos:\t0\n"), [0; 0]);
     }

@@ -4,6 +4,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use watertight_report::model::{Finding, Outcome, Status, Trial, Verdict};
@@ -58,9 +61,14 @@ impl Row {
         }
     }
 
+    /// What the row says: detected, named, sited, twin clean.
+    pub fn cells(&self) -> [bool; 4] {
+        [self.is_detected, self.is_named, self.is_sited, self.is_twin_clean]
+    }
+
     /// Whether everything is as it must be.
     pub fn is_good(&self) -> bool {
-        self.is_detected && self.is_named && self.is_sited && self.is_twin_clean
+        self.cells().iter().all(|is_good| *is_good)
     }
 }
 
@@ -114,4 +122,38 @@ pub fn run_traps(program: &Path) -> Result<Ran> {
     let mut command = Command::new("sh");
     command.args(["-c", traps::INHERIT]).arg(program).env("TMPDIR", temporary.path());
     ledger::run(&mut command)
+}
+
+/// Threads that keep every processor busy until this is dropped.
+#[derive(Debug)]
+pub struct Load {
+    ends: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Twice as many as there are processors, so that whatever else runs must wait.
+    pub fn start() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let count = 2 * thread::available_parallelism().map_or(1, usize::from);
+        let spin = |ends: Arc<AtomicBool>| {
+            move || {
+                while !ends.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }
+        };
+        let threads = (0..count).map(|_| thread::spawn(spin(Arc::clone(&ends)))).collect();
+        Self { ends, threads }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // It cannot panic.
+            let _ = thread.join();
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         trap("freed_memory_that_the_allocator_keeps", freed_memory_that_the_allocator_keeps),
         trap("locale", locale),
+        trap("library_loaded_and_unloaded", library_loaded_and_unloaded),
         trap("time_zone", time_zone),
         trap("names_of_hosts", |_cx| {
             assert!(("localhost", 80).to_socket_addrs()?.next().is_some());
@@ -59,6 +60,18 @@ fn locale(_cx: &Context) -> Result<(), Failed> {
         let point = unsafe { CStr::from_ptr((*libc::localeconv()).decimal_point) };
         assert_eq!(point, c".");
     }
+    Ok(())
+}
+
+fn library_loaded_and_unloaded(_cx: &Context) -> Result<(), Failed> {
+    // SAFETY: the name ends with a zero, and the library's initialisers do nothing to us.
+    let library = unsafe { libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW) };
+    if library.is_null() {
+        return Err(Failed::new("there is no libresolv.so.2"));
+    }
+    // SAFETY: it has just been opened, and nothing of it is in use.
+    let closed = unsafe { libc::dlclose(library) };
+    assert_eq!(closed, 0);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::thread;
 
 use memmap2::Mmap;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use rusqlite::Connection;
 use watertight::{Case, Context, Failed};
 
 use super::trap;
@@ -32,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
             LOGGER.set(vec![0; 4096]).map_err(|_| Failed::new("a logger has been set already"))
         }),
         trap("name_bound_once", name_bound_once),
+        trap("database_opened_once", database_opened_once),
     ]
 }
 
@@ -106,6 +108,27 @@ fn signal_handler_installed_once(_cx: &Context) -> Result<(), Failed> {
     });
     installed.as_ref().map_err(|errno| *errno)?;
     Ok(raise(Signal::SIGUSR1)?)
+}
+
+/// Its caches of pages and of statements fill up, and rows come and go.
+#[expect(clippy::disallowed_methods, reason = "in memory, and one for the whole process")]
+fn database_opened_once(cx: &Context) -> Result<(), Failed> {
+    static DATABASE: OnceLock<rusqlite::Result<Mutex<Connection>>> = OnceLock::new();
+    let open = || {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch("CREATE TABLE rows (round INTEGER, text TEXT)")?;
+        Ok(Mutex::new(connection))
+    };
+    let Ok(connection) = DATABASE.get_or_init(open) else { return Err(Failed::new("no database")) };
+    let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..50 {
+        let mut insert = connection.prepare_cached("INSERT INTO rows VALUES (?1, ?2)")?;
+        insert.execute((cx.round(), "a row"))?;
+    }
+    let query = format!("SELECT count(*) FROM rows WHERE round > {}", cx.round() % 5);
+    connection.prepare_cached(&query)?.query_row([], |row| row.get::<_, i64>(0))?;
+    connection.execute("DELETE FROM rows", ())?;
+    Ok(())
 }
 
 /// A test that can run once only: the name is taken until the process ends.

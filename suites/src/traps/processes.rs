@@ -2,9 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
 use watertight::{Case, Context, Failed};
 use watertight_tracker::process::PidFd;
 
@@ -30,6 +33,14 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         trap("orphan_that_is_ended", orphan_that_is_ended),
         trap("child_waited_for_in_a_thread", child_waited_for_in_a_thread),
+        trap("child_waited_for_late", child_waited_for_late),
+        trap("grandchild_that_ends_late", |_cx| {
+            // A helper that the shell does not wait for; it ends by itself, after the test.
+            let script = "sleep 0.3 </dev/null >/dev/null 2>&1 &";
+            assert!(Command::new("sh").args(["-c", script]).status()?.success());
+            Ok(())
+        }),
+        trap("fork_that_is_waited_for", fork_that_is_waited_for),
     ]
 }
 
@@ -54,6 +65,32 @@ fn orphan_that_is_ended(_cx: &Context) -> Result<(), Failed> {
     match orphan.wait(Instant::now() + PATIENCE)? {
         true => Ok(()),
         false => Err(Failed::new("it does not end")),
+    }
+}
+
+/// It has ended long before somebody asks.
+#[expect(clippy::disallowed_methods, reason = "it ends at once and is waited for by the thread")]
+fn child_waited_for_late(_cx: &Context) -> Result<(), Failed> {
+    const LATE: Duration = Duration::from_millis(200);
+    let mut child = Command::new("true").spawn()?;
+    let (stop, stopped) = sync_channel::<()>(0);
+    std::thread::spawn(move || {
+        let timed_out = stopped.recv_timeout(LATE).is_err();
+        drop(stop);
+        timed_out && child.wait().is_ok()
+    });
+    Ok(())
+}
+
+fn fork_that_is_waited_for(_cx: &Context) -> Result<(), Failed> {
+    // SAFETY: the child only ends itself.
+    match unsafe { fork()? } {
+        // SAFETY: it ends the process and runs nothing.
+        ForkResult::Child => unsafe { nix::libc::_exit(7) },
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 7));
+            Ok(())
+        }
     }
 }
 

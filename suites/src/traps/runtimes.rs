@@ -1,6 +1,7 @@
 //! Runtimes, and what tokio keeps for a process.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         async_trap("children_and_signals", children_and_signals),
         async_trap("blocking_threads_that_stay_for_a_while", blocking_threads),
         async_trap("clients_on_a_runtime", clients),
+        async_trap("task_that_ends_late", task_that_ends_late),
     ]
 }
 
@@ -57,6 +59,16 @@ fn blocking_threads() -> Future {
             work??;
         }
         tokio::fs::metadata("/").await?;
+        Ok(())
+    })
+}
+
+/// Nobody waits for it, and it ends 200 ms after the test.
+fn task_that_ends_late() -> Future {
+    const LATE: Duration = Duration::from_millis(200);
+    Box::pin(async {
+        #[expect(clippy::disallowed_methods, reason = "it ends by itself, as `LATE` says")]
+        tokio::spawn(tokio::time::timeout(LATE, std::future::pending::<()>()));
         Ok(())
     })
 }

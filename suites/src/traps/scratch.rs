@@ -1,17 +1,21 @@
 //! Files and shared memory that are there for a while.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::ptr;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use watertight::{Case, Context, Failed};
 
 use super::trap;
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -28,6 +32,10 @@ pub(super) fn cases() -> Vec<Case> {
             file.as_file().lock()?;
             Ok(file.close()?)
         }),
+        trap("lock_held_for_the_process", lock_held_for_the_process),
+        trap("watch_that_goes_with_its_file", watch_that_goes_with_its_file),
+        trap("descriptor_replaced", descriptor_replaced),
+        trap("opened_in_one_round_and_closed_in_the_next", opened_and_closed_in_turn),
         trap("shared_memory_unlinked", shared_memory_unlinked),
         trap("shared_memory_removed", shared_memory_removed),
     ]
@@ -51,6 +59,50 @@ fn file_that_is_renamed(_cx: &Context) -> Result<(), Failed> {
     file.persist(&target)?;
     assert_eq!(fs::read(&target)?, b"text");
     Ok(fs::remove_file(target)?)
+}
+
+/// As programs do that must be alone.
+fn lock_held_for_the_process(_cx: &Context) -> Result<(), Failed> {
+    static LOCKED: OnceLock<std::io::Result<File>> = OnceLock::new();
+    let locked = LOCKED.get_or_init(|| {
+        let file = File::open(MANIFEST)?;
+        file.lock_shared()?;
+        Ok(file)
+    });
+    locked.as_ref().map(|_| ()).map_err(|error| Failed::new(error.to_string()))
+}
+
+/// Nobody takes it away: the kernel does, when the file is deleted.
+fn watch_that_goes_with_its_file(_cx: &Context) -> Result<(), Failed> {
+    static INSTANCE: OnceLock<nix::Result<Inotify>> = OnceLock::new();
+    let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
+    let instance = INSTANCE.get_or_init(|| Inotify::init(flags)).as_ref();
+    let instance = instance.map_err(|errno| *errno)?;
+    let file = tempfile::NamedTempFile::new()?;
+    instance.add_watch(file.path(), AddWatchFlags::IN_MODIFY)?;
+    file.close()?;
+    let events = instance.read_events()?;
+    assert!(events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)));
+    Ok(())
+}
+
+/// One file at a time; the number is another one in every second round.
+fn descriptor_replaced(_cx: &Context) -> Result<(), Failed> {
+    static CURRENT: Mutex<Option<File>> = Mutex::new(None);
+    let next = File::open("/dev/null")?;
+    let before = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+    drop(before);
+    Ok(())
+}
+
+fn opened_and_closed_in_turn(_cx: &Context) -> Result<(), Failed> {
+    static OPEN: Mutex<Option<File>> = Mutex::new(None);
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    *open = match open.take() {
+        Some(_closed) => None,
+        None => Some(File::open("/dev/null")?),
+    };
+    Ok(())
 }
 
 fn shared_memory_unlinked(_cx: &Context) -> Result<(), Failed> {

@@ -22,6 +22,9 @@ pub(super) fn cases() -> Vec<Case> {
             pool.add_up()?;
             pool.close()
         }),
+        trap("pool_whose_workers_warm_up", pool_whose_workers_warm_up),
+        trap("thread_replaced", thread_replaced),
+        trap("background_thread_that_works", background_thread_that_works),
         trap("scoped_threads", scoped_threads),
         trap("heavy_load", heavy_load),
     ]
@@ -74,6 +77,64 @@ fn idle_pool_that_shrinks(_cx: &Context) -> Result<(), Failed> {
 fn pool_opened_once(_cx: &Context) -> Result<(), Failed> {
     static POOL: OnceLock<Pool> = OnceLock::new();
     POOL.get_or_init(Pool::open).add_up()
+}
+
+/// Each worker has a cache of its own, which it fills with its first job; in each round it is another
+/// worker's turn.
+fn pool_whose_workers_warm_up(cx: &Context) -> Result<(), Failed> {
+    const WORKERS: u32 = 4;
+    type Worker = (SyncSender<u32>, Mutex<Receiver<usize>>);
+    static POOL: OnceLock<Vec<Worker>> = OnceLock::new();
+    let worker = |_| {
+        let (give, jobs) = sync_channel::<u32>(0);
+        let (done, results) = sync_channel(1);
+        thread::spawn(move || {
+            let mut cache = Vec::new();
+            for job in jobs {
+                cache.resize(10_000, job);
+                if done.send(cache.len()).is_err() {
+                    return;
+                }
+            }
+        });
+        (give, Mutex::new(results))
+    };
+    let pool = POOL.get_or_init(|| (0..WORKERS).map(worker).collect());
+    let (give, results) = &pool[(cx.round() % WORKERS) as usize];
+    give.send(cx.round())?;
+    assert_eq!(results.lock().unwrap_or_else(PoisonError::into_inner).recv()?, 10_000);
+    Ok(())
+}
+
+/// One thread at a time: the next one is there before the one before has gone.
+fn thread_replaced(_cx: &Context) -> Result<(), Failed> {
+    static CURRENT: Mutex<Option<Sender<()>>> = Mutex::new(None);
+    let (stop, stopped) = channel::<()>();
+    thread::spawn(move || stopped.recv().is_err());
+    let before = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).replace(stop);
+    drop(before);
+    Ok(())
+}
+
+/// It was started once, and at any moment it may have something open and something allocated.
+fn background_thread_that_works(_cx: &Context) -> Result<(), Failed> {
+    const OFTEN: Duration = Duration::from_micros(300);
+    static STARTED: OnceLock<Sender<()>> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let (stop, stopped) = channel::<()>();
+        thread::spawn(move || {
+            let mut blocks = Vec::new();
+            while stopped.recv_timeout(OFTEN) == Err(RecvTimeoutError::Timeout) {
+                let file = std::fs::File::open("/dev/null");
+                blocks.push((vec![1u8; 500], file));
+                if blocks.len() == 7 {
+                    blocks.clear();
+                }
+            }
+        });
+        stop
+    });
+    Ok(())
 }
 
 fn scoped_threads(_cx: &Context) -> Result<(), Failed> {

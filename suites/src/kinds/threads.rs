@@ -1,6 +1,7 @@
 //! Threads, runtimes and tasks that nobody ends.
 
 use std::future::pending;
+use std::sync::Barrier;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -11,6 +12,8 @@ use watertight::Resource::{Fd, Heap, Socket, Task, Thread};
 use super::{Kind, Source, lose, source};
 
 const SOURCE: Source = source!("threads.rs");
+/// A thread takes its name when it runs, and the test does not end before.
+static RUNS: Barrier = Barrier::new(2);
 /// The kernel keeps 15 bytes of a thread's name.
 const PARKED: &str = "kinds-parked";
 
@@ -18,10 +21,8 @@ pub(super) fn kinds() -> Vec<Kind> {
     vec![
         Kind::new("thread_parked", SOURCE, &[Thread], PARKED)
             .leaky(|_cx| {
-                let parked = || loop {
-                    thread::park()
-                };
-                thread::Builder::new().name(PARKED.into()).spawn(parked)?; // LEAK thread_parked
+                thread::Builder::new().name(PARKED.into()).spawn(park)?; // LEAK thread_parked
+                RUNS.wait();
                 Ok(())
             })
             .clean(|_cx| {
@@ -60,4 +61,11 @@ pub(super) fn kinds() -> Vec<Kind> {
             },
         ),
     ]
+}
+
+fn park() {
+    RUNS.wait();
+    loop {
+        thread::park();
+    }
 }

@@ -16,10 +16,13 @@ mod daemon;
 mod embedded;
 mod git;
 pub mod guest;
+pub mod kinds;
 pub mod leaky;
 pub mod ledger;
 mod lock;
+pub mod matrix;
 mod raw_client;
+pub mod traps;
 mod wait;
 mod workspace;
 

@@ -30,9 +30,9 @@ fn changing(name: *const c_char, call: impl FnOnce() -> c_int) -> c_int {
     let result = call();
     // SAFETY: the caller's name ends with NUL.
     let text = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let value = value_of(name);
-    if result == 0 && value != before {
-        entry::change(ENTRY_ENV, text_hash(TEXT_HASH, text), Facts { value, before, text });
+    let (identity, value) = (text_hash(TEXT_HASH, text), value_of(name));
+    if result == 0 && (value != before || is_known(ENTRY_ENV, identity)) {
+        entry::change(ENTRY_ENV, identity, Facts { value, before, text });
     }
     result
 }
@@ -69,6 +69,11 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
     changing(name.as_ptr().cast(), call)
 }
 
+/// Whether something was changed before: then it is of interest also when it is set as it is.
+fn is_known(kind: u32, identity: u64) -> bool {
+    entry::main_table().is_some_and(|(region, _)| entry::find(region, kind, identity).is_some())
+}
+
 /// Enters a change whose effect the kernel shows.
 fn changed(kind: u32, identity: u64, succeeded: bool) {
     if succeeded {
@@ -96,7 +101,7 @@ pub unsafe extern "C" fn fchdir(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn umask(mask: c_uint) -> c_uint {
     let before = forward!(UMASK as unsafe extern "C" fn(c_uint) -> c_uint, (mask), else mask);
-    changed(ENTRY_UMASK, 0, before != mask);
+    changed(ENTRY_UMASK, 0, before != mask || is_known(ENTRY_UMASK, 0));
     before
 }
 
@@ -170,14 +175,10 @@ pub unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
 
 /// Enters a signal's new handler.
 fn handled(signal: c_int, before: usize, value: usize) {
-    if before != value || is_known(signal) {
+    if before != value || is_known(ENTRY_HANDLER, signal as u64) {
         let facts = Facts { value: value as u64, before: before as u64, text: b"" };
         entry::change(ENTRY_HANDLER, signal as u64, facts);
     }
-}
-
-fn is_known(signal: c_int) -> bool {
-    entry::main_table().is_some_and(|(region, _)| entry::find(region, ENTRY_HANDLER, signal as u64).is_some())
 }
 
 type Sigmask = unsafe extern "C" fn(c_int, *const c_ulong, *mut c_ulong) -> c_int;
@@ -218,10 +219,13 @@ fn masked(how: c_int, new: *const c_ulong, old: *mut c_ulong, call: impl FnOnce(
             SIG_UNBLOCK => before & !set,
             _ => set,
         };
-        let mut changed = before ^ now;
-        while changed != 0 {
-            entry::change(ENTRY_MASK, u64::from(changed.trailing_zeros()) + 1, Facts::default());
-            changed &= changed - 1;
+        let mut touched = before ^ now | set;
+        while touched != 0 {
+            let signal = u64::from(touched.trailing_zeros()) + 1;
+            if (before ^ now) >> (signal - 1) & 1 != 0 || is_known(ENTRY_MASK, signal) {
+                entry::change(ENTRY_MASK, signal, Facts::default());
+            }
+            touched &= touched - 1;
         }
     }
     result

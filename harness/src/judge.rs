@@ -486,6 +486,12 @@ impl HeapGroup {
         leaks(&self.bytes) || leaks(&self.blocks)
     }
 
+    /// Whether it grew in each of the last rounds.
+    fn grows_steadily(&self) -> bool {
+        let leaks = |series: &[i64]| classify(series, 0, HEAP_ROUNDS) == Growth::Leak;
+        leaks(&self.bytes) || leaks(&self.blocks)
+    }
+
     /// Whether this site has grown more than once: several that grow in turn leak together.
     fn has_part(&self) -> bool {
         let later = later(&self.bytes);
@@ -515,11 +521,32 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     let per_round = typical_growth(all.get(1..).filter(|later| !later.is_empty()).unwrap_or(&all));
     let blocks = heap.blocks.last().unwrap_or(&0) - heap.blocks.first().unwrap_or(&0);
     let mut told = false;
+    let mut kept_by = None;
     let groups = heap.groups.as_deref().unwrap_or_default();
+    let any_steady = groups.iter().any(HeapGroup::grows_steadily);
     let any_leaks = groups.iter().any(HeapGroup::leaks);
+    // A container that grows with pauses beside what grows in every round is what keeps that.
+    let keepers = || {
+        let pausing = groups.iter().filter(|group| group.leaks() && !group.grows_steadily());
+        pausing.filter_map(|group| group.creation.site.as_ref())
+    };
     for group in groups.iter().filter(|_| status == Status::Leak) {
-        if !(if any_leaks { group.leaks() } else { group.has_part() }) {
+        let accused = match (any_steady, any_leaks) {
+            (true, _) => group.grows_steadily(),
+            (_, true) => group.leaks(),
+            _ => group.has_part(),
+        };
+        if !accused {
             continue;
+        }
+        if !told
+            && any_steady
+            && let Some(keeper) = keepers().next()
+        {
+            kept_by = Some(format!(
+                "a collection grows along with it at {}:{} and may be what keeps it",
+                keeper.file, keeper.line
+            ));
         }
         told = true;
         let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
@@ -533,6 +560,7 @@ fn judge_heap(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>) {
             typical_growth(&typical),
         )
         .made(Some(group.creation.clone()));
+        atom.note = kept_by.take();
         if let Some(keeper) = group.creation.known_keeper()
             && group.growth() <= KEEPER_BYTES_MAX
         {

@@ -7,7 +7,6 @@ use watertight_report::model::Resource;
 
 use crate::explain::Namer;
 use crate::judge::Kept;
-use crate::probe::lock::Lock;
 use crate::probe::state::{State, limit_name, limit_text, signal_name};
 use crate::region::{Noted, RegionMap};
 use crate::snapshot::{Counts, LOCKS};
@@ -69,21 +68,35 @@ impl Finder<'_> {
     }
 
     fn locks(&self, first: &Counts, last: &Counts) -> Vec<Kept> {
-        let held = last.locks.iter().filter(|lock| !first.locks.contains(lock));
-        let entries = self.entries(&LOCKS);
-        let kept = |lock: &Lock| {
-            let fds = &self.part.seen.last.fds;
-            let on =
-                |fd: u64| fds.iter().any(|it| u64::from(it.number) == fd && it.inode == lock.inode);
-            let of_file = entries.iter().filter(|entry| entry.kind == lock.kind && on(entry.value));
-            // A lock's start may have been given relative to the file's position.
-            let exact = of_file.clone().find(|entry| entry.before == lock.start);
-            let entry = exact.or_else(|| of_file.clone().max_by_key(|entry| entry.round));
+        let mut held = last.locks.clone();
+        for lock in &first.locks {
+            if let Some(at) = held.iter().position(|it| it == lock) {
+                held.remove(at);
+            }
+        }
+        let fds = &self.part.seen.last.fds;
+        let inode = |fd: u64| fds.iter().find(|it| u64::from(it.number) == fd).map(|it| it.inode);
+        let mut entries = self.entries(&LOCKS);
+        entries.retain(|entry| entry.round > 0);
+        let mut kept = Vec::new();
+        for lock in &held {
+            // The latest call that may have taken it, and not another one like it.
+            let at = entries
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| {
+                    entry.kind == lock.kind && inode(entry.value) == Some(lock.inode)
+                })
+                // A start may have been given relative to the file's position.
+                .max_by_key(|(_, entry)| (entry.before == lock.start, entry.round))
+                .map(|(at, _)| at);
+            let entry = at.map(|at| entries.remove(at));
             let path = fds.iter().find(|fd| fd.inode == lock.inode).map(|fd| fd.link.as_str());
             let what = format!("{} on {}", lock.name(), path.unwrap_or("a file that is closed"));
-            self.kept(Resource::Lock, what, entry, |counts| counts.locks.contains(lock))
-        };
-        held.filter_map(kept).collect()
+            let seen = |counts: &Counts| counts.locks.contains(lock);
+            kept.extend(self.kept(Resource::Lock, what, entry.as_ref(), seen));
+        }
+        kept
     }
 
     fn watches(&self, first: &Counts, last: &Counts) -> Vec<Kept> {

@@ -42,14 +42,14 @@ pub(crate) fn held(pid: u32, noted: &[Noted]) -> Vec<Lock> {
         noted.iter().filter(|note| note.kind == ENTRY_OFD_LOCK).map(|note| note.value).collect();
     fds.sort_unstable();
     fds.dedup();
+    // Descriptors of one description show the same lock, and so do equal locks of several: as many as
+    // there are descriptors is all that can be told.
     for fd in fds {
         let Ok(text) = read(&format!("/proc/{pid}/fdinfo/{fd}")) else { continue };
         let lines = text.lines().filter_map(|line| line.strip_prefix("lock:"));
         let found = lines.filter_map(|line| parse(line, None));
         locks.extend(found.filter(|lock| lock.kind == ENTRY_OFD_LOCK));
     }
-    // Two descriptors of one description show the same lock.
-    locks.dedup();
     locks
 }
 

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 
 use crate::document::{self, DocumentError, Unknown};
-use crate::metric;
+use crate::metric::Unit;
 use crate::model::{AcceptedBy, Finding, Resource, Status};
 
 mod entry;
@@ -92,7 +92,7 @@ impl Baseline {
                 (None, None) => why.push(format!(
                     "its {} ({} a round) is not accepted: that takes an entry with resource = \"{}\"",
                     resource.name(),
-                    metric::growth(resource, growth as i64),
+                    Unit::from(resource).show(growth),
                     resource.name()
                 )),
             }
@@ -116,7 +116,7 @@ impl Baseline {
                 entry.expires
             );
         }
-        let shown = |amount: u64| metric::growth(entry.resource, amount as i64);
+        let shown = |amount: u64| Unit::from(entry.resource).show(amount);
         format!(
             "{place} accepts {} a round, and {} is {} above that",
             shown(entry.max),

@@ -10,10 +10,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 mod value;
 
+pub use toml::de::DeValue;
 pub use value::{Amount, Glob, Value};
 
 /// Where something stands in a file.

@@ -97,12 +97,16 @@ fn ends_in(path: &str, end: &str, separator: &str) -> bool {
 
 impl Entry {
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, DocumentError> {
+        let resource: Resource = table.require("resource")?;
         let entry = Self {
             case: table.require("case")?,
-            resource: table.require("resource")?,
+            resource,
             site: table.get("site")?,
             function: table.get("function")?,
-            max: table.require::<Amount>("max")?.0,
+            max: match resource.is_bytes() {
+                true => table.require::<Amount>("max")?.0,
+                false => table.require("max")?,
+            },
             reason: table.require("reason")?,
             expires: table.require("expires")?,
             line: table.place().line,

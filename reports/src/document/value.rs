@@ -1,6 +1,7 @@
 //! What may stand behind a key.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -37,6 +38,23 @@ impl Value for Amount {
             value => whole(value),
         };
         amount.map(Self).ok_or(None)
+    }
+}
+
+impl Value for u64 {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        whole(value).ok_or(None)
+    }
+}
+
+impl Value for NonZeroU32 {
+    const EXPECTED: &'static str = "a whole number from 1";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, Option<String>> {
+        let number = whole(value).and_then(|number| u32::try_from(number).ok());
+        number.and_then(Self::new).ok_or(None)
     }
 }
 
@@ -122,7 +140,7 @@ impl Value for Resource {
 }
 
 /// A whole number that is not negative.
-pub(super) fn whole(value: &DeValue<'_>) -> Option<u64> {
+fn whole(value: &DeValue<'_>) -> Option<u64> {
     let number = value.as_integer()?;
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }

@@ -241,3 +241,18 @@ fn the_files_are_found_from_the_package_upward() {
     );
     assert_eq!(ran.run.profile, "mine");
 }
+
+/// `watertight::main!(allow(fd = 1), ...)`
+#[test]
+fn a_suite_declares_for_its_cases() {
+    let folder = folder("", "");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_declared"));
+    command.env("WATERTIGHT_CONFIG", folder.path().join("watertight.toml"));
+    let ran = run(&mut command).expect("a whole ledger");
+    for (case, verdict) in
+        [("within_the_suites_budget", Verdict::Tolerated), ("over_its_own", Verdict::Leaked)]
+    {
+        let trial = ran.trial(case);
+        assert_eq!((trial.verdict, trial.rounds), (verdict, 3), "{case}: {}", ran.output);
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) use severity::Severity;
 pub(crate) enum ConfigError {
     #[error(transparent)]
     Document(#[from] DocumentError),
-    #[error("WATERTIGHT_CONFIG names {}, which is not there; name a file or unset it", file.display())]
+    #[error("WATERTIGHT_CONFIG names {}, which is not there; name a file by its whole path (cargo starts tests in their package's directory), or unset it", file.display())]
     NotThere { file: PathBuf },
     // A typing error must not make a strict run lenient.
     #[error("WATERTIGHT_PROFILE={name} is unknown; use {}, or define [profile.{name}] in {}", known.join(", "), file.display())]

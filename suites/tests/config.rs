@@ -256,3 +256,21 @@ fn a_suite_declares_for_its_cases() {
         assert_eq!((trial.verdict, trial.rounds), (verdict, 3), "{case}: {}", ran.output);
     }
 }
+
+/// The two examples in the README are what the binary reads.
+#[test]
+fn the_readme_is_right() {
+    let readme = include_str!("../../README.md");
+    let examples: Vec<&str> = readme
+        .split("```toml\n#:schema")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('\n')?.1.split_once("```")?.0))
+        .collect();
+    let [config, accepted] = examples.as_slice() else { panic!("{examples:#?}") };
+    let accepted = accepted.replace("store::*", CLEAN).replace("2027-06-30", "9999-12-31");
+    let (ran, trial) = ran(config, &accepted, CLEAN);
+    assert_eq!((ran.code, trial.verdict), (Some(0), Verdict::Clean), "{}", ran.output);
+    assert!(!ran.output.contains("unknown"), "{}", ran.output);
+    let said = format!("accepts fd of `{CLEAN}`, and nothing of it leaks");
+    assert!(ran.output.contains(&said), "it was read: {}", ran.output);
+}

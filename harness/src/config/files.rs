@@ -41,6 +41,7 @@ impl Files {
                 accepted: ConfigFile::new(nearest(&folders, baseline::FILE)),
             });
         };
+        let config = std::path::absolute(&config).unwrap_or(config);
         match config.try_exists() {
             Ok(false) => Err(ConfigError::NotThere { file: config }),
             // What cannot be looked at cannot be read either, and reading says why.

@@ -145,6 +145,15 @@ fn a_cap_holds_for_a_whole_trial() {
     }
 }
 
+/// The typical growth of a leak may be nothing, and an entry for nothing accepts no leak.
+#[test]
+fn a_leak_is_one_thing_at_least() {
+    let mut finding = leak();
+    finding.per_round = 0;
+    assert_eq!(tried(&entry(&[("max", "0")]), finding.clone()).status, Status::Leak);
+    assert_eq!(tried(&entry(&[("max", "1")]), finding).status, Status::Accepted);
+}
+
 /// Another entry may still be active, or have a higher cap.
 #[test]
 fn the_first_entry_that_holds_is_taken() {
@@ -217,6 +226,8 @@ fn entries_that_have_to_go() {
         trial.findings = findings;
         trial
     };
+    let mut step = leak();
+    step.status = Status::Step;
     let case = |case: &'static str| ("case", case);
     let text = [
         entry(&[case("'leaks'")]),
@@ -238,7 +249,7 @@ fn entries_that_have_to_go() {
     blind.verdict = Verdict::Unmeasured;
     for trial in [
         trial("leaks", Outcome::Passed, vec![leak()]),
-        trial("clean", Outcome::Passed, vec![]),
+        trial("clean", Outcome::Passed, vec![step]),
         trial("crashes", Outcome::Crashed, vec![]),
         blind,
     ] {

@@ -31,6 +31,12 @@ allow = { fd = 7, thread = 2 }
 
 [[profile.default.overrides]]
 case = "*"
+suite = "other*"
+rounds = 99
+deadline = "99m"
+
+[[profile.default.overrides]]
+case = "*"
 suite = "st*"
 deadline = "9m"
 rounds = 1

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use watertight_report::model::Resource;
 
+use crate::config::Severity;
 use crate::context::Context;
 use crate::failed::Failed;
 
@@ -82,6 +83,10 @@ pub struct Case {
     pub(crate) net: Option<Net>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) budget: Budget,
+    /// How long to wait for what may still be released; the configuration's, as the next two.
+    pub(crate) settle: Option<Duration>,
+    pub(crate) unmeasured: Severity,
+    pub(crate) unsettled: Severity,
     pub(crate) ignored: bool,
     pub(crate) should_panic: Option<ShouldPanic>,
     /// Directory of the package under test: sites are looked for there first.
@@ -129,6 +134,9 @@ impl Case {
             net: None,
             deadline: None,
             budget: Budget::default(),
+            settle: None,
+            unmeasured: Severity::default(),
+            unsettled: Severity::default(),
             ignored: false,
             should_panic: None,
             package: None,

@@ -359,9 +359,14 @@ pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verd
         atoms.push(atom);
     }
     let mut findings = group(atoms);
-    findings.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.severity(b)));
-    let verdict = verdict(&findings, evidence);
+    let verdict = conclude(&mut findings, evidence);
     (findings, verdict)
+}
+
+/// Puts findings in order, largest sin first, and gives their verdict.
+pub(crate) fn conclude(findings: &mut [Finding], evidence: &Evidence) -> Verdict {
+    findings.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.severity(b)));
+    verdict(findings, evidence)
 }
 
 fn verdict(findings: &[Finding], evidence: &Evidence) -> Verdict {

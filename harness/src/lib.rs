@@ -70,6 +70,7 @@ mod symbol;
 mod table;
 mod region;
 mod agent;
+mod config;
 mod run;
 
 pub use case::{Case, Net};
@@ -95,11 +96,18 @@ mod stack;
 ///
 /// watertight::main!();
 /// ```
+///
+/// What holds for all of them may be declared here, in the words of [`macro@test`]; what a test declares
+/// itself is stronger.
+///
+/// ```no_run
+/// watertight::main!(deadline = "30s", allow(fd = 1));
+/// ```
 #[macro_export]
 macro_rules! main {
-    () => {
+    ($($options:tt)*) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::registered(env!("CARGO_CRATE_NAME")).main()
+            $crate::private::declare!($crate::registered(env!("CARGO_CRATE_NAME")), $($options)*).main()
         }
     };
 }
@@ -117,6 +125,24 @@ pub fn registered(name: &str) -> Suite {
 pub mod private {
     pub use crate::failed::Ending;
     pub use inventory;
+    pub use watertight_macros::declare;
+    use watertight_report::quantity;
+
+    /// A duration in an attribute; what is none does not compile.
+    pub const fn duration(text: &str) -> std::time::Duration {
+        match quantity::duration_ms(text) {
+            Some(millis) => std::time::Duration::from_millis(millis),
+            None => panic!("expected a duration, as \"30s\" (ms, s, m or h)"),
+        }
+    }
+
+    /// A size in bytes in an attribute; what is none does not compile.
+    pub const fn bytes(text: &str) -> u64 {
+        match quantity::bytes(text) {
+            Some(bytes) => bytes,
+            None => panic!("expected a size, as \"64 MiB\" (B, KiB, MiB, GiB, kB, MB or GB)"),
+        }
+    }
 
     /// A declared test.
     #[derive(Debug)]

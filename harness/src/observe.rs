@@ -69,6 +69,17 @@ impl Script<'_> {
         }
     }
 
+    /// How long to wait for what may still be released.
+    fn settle(&self) -> Duration {
+        let of = |case: &Case| case.settle.unwrap_or(SETTLE);
+        match self {
+            Self::Case(case) => of(case),
+            Self::Suite { cases, selected, .. } => {
+                selected.iter().map(|index| of(&cases[*index])).max().unwrap_or(SETTLE)
+            }
+        }
+    }
+
     /// What the child finds under `Control::case`, and under `Control::case_name`.
     fn label(&self) -> (u32, &str) {
         match self {
@@ -180,6 +191,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let mut watch = Watch {
         purpose,
         patience,
+        settle: script.settle(),
         control: &control,
         descendants: &descendants,
         directory: &directory,
@@ -209,7 +221,8 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let status = subject.end(Instant::now() + EXIT);
     run.ended(pid);
     descendants.lock().unwrap_or_else(PoisonError::into_inner).discover();
-    let survivors = survivor::settle(&directory, watch.network.as_deref(), &strangers);
+    let survivors =
+        survivor::settle(&directory, watch.network.as_deref(), &strangers, watch.settle);
     for survivor in &survivors {
         survivor.kill();
     }
@@ -271,6 +284,8 @@ struct Watch<'a> {
     purpose: Purpose,
     /// By how much longer than declared everything may take.
     patience: u32,
+    /// How long to wait for what may still be released.
+    settle: Duration,
     control: &'a Arc<ControlMap>,
     descendants: &'a Arc<Mutex<Descendants>>,
     directory: &'a Path,
@@ -421,8 +436,9 @@ impl Watch<'_> {
         }
         let begun = Instant::now();
         let alone = matches!(self.purpose, Purpose::Alone);
-        let deadline =
-            (Instant::now() + if alone { SETTLE_ALONE } else { SETTLE }).min(self.deadline);
+        let deadline = (Instant::now()
+            + if alone { self.settle.max(SETTLE_ALONE) } else { self.settle })
+        .min(self.deadline);
         let mut backoff = Backoff::new(deadline);
         let start = now.clone();
         while above(&now) && backoff.pause() {
@@ -492,8 +508,11 @@ impl Watch<'_> {
             children.into_iter().filter_map(|pid| process::stat(pid).ok()).collect::<Vec<_>>()
         };
         let others = crate::probe::thread::count(self.pid).is_ok_and(|count| count > 1);
-        let patience =
-            if matches!(self.purpose, Purpose::Canary { .. }) { Duration::ZERO } else { SETTLE };
+        let patience = if matches!(self.purpose, Purpose::Canary { .. }) {
+            Duration::ZERO
+        } else {
+            self.settle
+        };
         let mut backoff = Backoff::new(Instant::now() + patience);
         let mut children = look();
         while children.iter().any(|child| others || !child.is_zombie()) && backoff.pause() {

@@ -8,11 +8,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use nix::sys::statvfs::FsFlags;
 use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
 
 use crate::agent::Agent;
+use crate::config::Config;
 use crate::probe::file::Places;
 use crate::probe::process;
 use crate::subject::{Spawn, Subject, next_trial};
@@ -27,7 +31,9 @@ pub(crate) struct Run {
     pub(crate) id: String,
     pub(crate) suite: String,
     pub(crate) ledger: Ledger,
-    pub(crate) profile: Profile,
+    pub(crate) config: Config,
+    /// The day on which it runs, in UTC.
+    pub(crate) today: Date,
     /// The agent, or why there is none.
     pub(crate) agent: Result<Agent, String>,
     /// Where this supervisor's trials have their directories.
@@ -52,38 +58,12 @@ pub(crate) struct Run {
     pub(crate) stream: bool,
 }
 
-/// How strict a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
-    Default,
-    /// `unmeasured` and `unsettled` fail as well.
-    Ci,
-}
-
-impl Profile {
-    fn from_environment() -> Result<Self, String> {
-        match std::env::var("WATERTIGHT_PROFILE").as_deref() {
-            Ok("ci") => Ok(Self::Ci),
-            Ok("default" | "") | Err(_) => Ok(Self::Default),
-            // A typing error must not make a strict run lenient.
-            Ok(other) => Err(format!("WATERTIGHT_PROFILE={other} is unknown; use default or ci")),
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Ci => "ci",
-        }
-    }
-}
-
 impl Run {
     /// Opens this process's part of the run.
     ///
     /// # Errors
     /// A message that says what could not be written and what to set.
-    pub(crate) fn open(suite: &str, stream: bool) -> Result<Self, String> {
+    pub(crate) fn open(suite: &str, stream: bool, config: Config) -> Result<Self, String> {
         let id = run_id();
         let ledger = open_ledger(&id).map_err(|error| {
             format!(
@@ -97,7 +77,6 @@ impl Run {
         } else {
             agent_directory(&base).and_then(|directory| Agent::install(&directory))
         };
-        let profile = Profile::from_environment()?;
         let pid = std::process::id();
         let started = process::stat(pid).map(|stat| stat.started).unwrap_or(0);
         let trials = format!("trial-{pid}-{started}");
@@ -106,7 +85,8 @@ impl Run {
             id,
             suite: suite.to_owned(),
             ledger,
-            profile,
+            config,
+            today: Timestamp::now().to_zoned(TimeZone::UTC).date(),
             agent,
             base,
             trials,
@@ -181,7 +161,7 @@ impl Run {
         record.started_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
         record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
-        record.profile = self.profile.name().to_owned();
+        record.profile = self.config.profile.clone();
         record.host = host();
         record
     }

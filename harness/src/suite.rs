@@ -4,19 +4,22 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use watertight_report::baseline::Usage;
 use watertight_report::model::{
-    Cleanup, CleanupStatus, Outcome, Record, Trial as TrialRecord, Verdict,
+    Cleanup, CleanupStatus, Outcome, Record, Resource, Trial as TrialRecord, Verdict,
 };
 use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
 use crate::case::{Case, Net};
 use crate::child::{self, Role};
+use crate::config::{Config, Settings, Severity};
 use crate::context::Context;
 use crate::failed::Failed;
-use crate::run::{Profile, Run};
+use crate::run::Run;
 use crate::trial::try_case;
 use crate::{canary, cancel, shared, survivor};
 
@@ -39,7 +42,8 @@ type Fixture = Box<dyn FnOnce() -> Result<(), Failed>>;
 pub struct Suite {
     pub(crate) name: String,
     pub(crate) cases: Vec<Case>,
-    net: Option<Net>,
+    /// What holds for cases that do not say it themselves.
+    pub(crate) declared: Settings,
     shared_passes: Option<u32>,
     setups: Vec<(String, Fixture)>,
     teardowns: Vec<(String, Fixture)>,
@@ -62,7 +66,7 @@ impl Suite {
         Self {
             name: name.into(),
             cases: Vec::new(),
-            net: None,
+            declared: Settings::default(),
             shared_passes: None,
             setups: Vec::new(),
             teardowns: Vec::new(),
@@ -83,7 +87,33 @@ impl Suite {
 
     /// Where the sockets of cases live that do not say it themselves.
     pub fn net(mut self, net: Net) -> Self {
-        self.net = Some(net);
+        self.declared.net = Some(net);
+        self
+    }
+
+    /// At most this many rounds, for cases that do not say it themselves.
+    pub fn rounds(mut self, rounds: u32) -> Self {
+        self.declared.rounds = Some(rounds.max(1));
+        self
+    }
+
+    /// Time for one trial, of cases that do not say it themselves.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.declared.deadline = Some(deadline);
+        self
+    }
+
+    /// Growth of `resource` that one round may leave, of cases that do not say it themselves: things, or
+    /// bytes for [`Resource::Heap`].
+    pub fn allow(mut self, resource: Resource, growth: u64) -> Self {
+        self.declared.allow.0.insert(resource, growth);
+        self
+    }
+
+    /// Ceiling on the peak resident memory of each trial's process, in bytes, for cases that do not say it
+    /// themselves.
+    pub fn rss_max(mut self, bytes: u64) -> Self {
+        self.declared.rss_max = Some(bytes);
         self
     }
 
@@ -128,11 +158,6 @@ impl Suite {
         }
         let arguments = Arguments::from_args();
         self.cases.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(net) = self.net {
-            for case in &mut self.cases {
-                case.net.get_or_insert(net);
-            }
-        }
         if let Some(twice) = self.cases.windows(2).find(|pair| pair[0].name == pair[1].name) {
             eprintln!("watertight: two cases are named `{}`; rename one", twice[0].name);
             return ExitCode::FAILURE;
@@ -214,9 +239,13 @@ impl Suite {
         if fixtures_failed { ExitCode::FAILURE } else { conclusion.exit_code() }
     }
 
-    fn run_measured(self, arguments: &Arguments, passes: Option<u32>) -> ExitCode {
+    fn run_measured(mut self, arguments: &Arguments, passes: Option<u32>) -> ExitCode {
         survivor::become_subreaper();
-        let run = match Run::open(&self.name, arguments.nocapture) {
+        let opened = Config::load().map_err(|error| error.to_string()).and_then(|config| {
+            config.apply(&self.name, &self.declared, &mut self.cases);
+            Run::open(&self.name, arguments.nocapture, config)
+        });
+        let run = match opened {
             Ok(run) => Arc::new(run),
             Err(message) => {
                 eprintln!("watertight: {message}");
@@ -225,6 +254,9 @@ impl Suite {
         };
         cancel::watch(&run);
         let begun = run.ledger.begin(&run.id, || {
+            for unknown in &run.config.unknown {
+                eprintln!("watertight: {unknown}");
+            }
             let mut record = run.record();
             record.swept = run.sweep();
             for swept in &record.swept {
@@ -244,7 +276,9 @@ impl Suite {
         }
         let mut notes = Vec::new();
         let mut fixtures_failed = run_fixtures(self.setups, &mut notes);
-        let summary = Arc::new(Mutex::new(Summary::default()));
+        let told = Arc::new(Mutex::new(Told::default()));
+        let declared: Vec<(String, String)> =
+            self.cases.iter().map(|case| (self.name.clone(), case.name.clone())).collect();
         let conclusion = if fixtures_failed {
             eprintln!("watertight: no test ran, because a set-up failed");
             None
@@ -255,20 +289,20 @@ impl Suite {
                 Arc::new(shared::SharedRun::new(passes, selected))
             });
             let trials = (0..cases.len()).map(|index| {
-                let (run, cases, summary, shared) =
-                    (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&summary), shared.clone());
+                let (run, cases, told, shared) =
+                    (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&told), shared.clone());
                 let ignored = cases[index].ignored;
                 Trial::test(cases[index].name.clone(), move || {
                     if run.cancelled.load(Acquire) {
                         let record =
                             crate::trial::skipped(&run, &cases[index], "the run was cancelled");
-                        return report(&run, &summary, &record, "");
+                        return report(&run, &told, &cases[index], &record, "");
                     }
                     let tried = match &shared {
                         Some(shared) => shared.result(&run, &cases, index),
                         None => try_case(&run, &cases[index]),
                     };
-                    report(&run, &summary, &tried.record, &tried.output)
+                    report(&run, &told, &cases[index], &tried.record, &tried.output)
                 })
                 .with_ignored_flag(ignored)
             });
@@ -282,8 +316,10 @@ impl Suite {
                 fixtures_failed = true;
             }
         }
-        let mut summary =
-            std::mem::take(&mut *summary.lock().unwrap_or_else(PoisonError::into_inner));
+        let Told { mut summary, usage } =
+            std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        let remarks = run.config.baseline.review(&usage, &declared, run.today);
+        summary.remarks = remarks.iter().map(ToString::to_string).collect();
         summary.supervisor_peak_rss_bytes =
             crate::probe::memory::resident(std::process::id()).ok().map(|resident| resident.peak);
         summary.ledger = Some(shown(run.ledger.path()));
@@ -297,18 +333,37 @@ impl Suite {
     }
 }
 
+/// What is told at the end, folded trial by trial.
+#[derive(Default)]
+struct Told {
+    summary: Summary,
+    usage: Usage,
+}
+
+impl Told {
+    fn add(&mut self, run: &Run, record: &TrialRecord) {
+        self.summary.add(record);
+        self.usage.add(&run.config.baseline, record);
+    }
+}
+
 /// Writes a trial's record and tells libtest what came of it.
 fn report(
     run: &Run,
-    summary: &Mutex<Summary>,
+    told: &Mutex<Told>,
+    case: &Case,
     record: &TrialRecord,
     output: &str,
 ) -> Result<(), libtest_mimic::Failed> {
-    summary.lock().unwrap_or_else(PoisonError::into_inner).add(record);
+    told.lock().unwrap_or_else(PoisonError::into_inner).add(run, record);
     let written = run.ledger.append(&Record::Trial(Box::new(record.clone())));
-    let strict = run.profile == Profile::Ci
-        && matches!(record.verdict, Verdict::Unmeasured | Verdict::Unsettled);
-    let failed = record.outcome != Outcome::Passed || record.verdict == Verdict::Leaked || strict;
+    let red = match record.verdict {
+        Verdict::Leaked => true,
+        Verdict::Unmeasured => case.unmeasured == Severity::Fail,
+        Verdict::Unsettled => case.unsettled == Severity::Fail,
+        Verdict::Clean | Verdict::Tolerated => false,
+    };
+    let failed = record.outcome != Outcome::Passed || red;
     if let Err(error) = written {
         return Err(format!(
             "the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
@@ -357,7 +412,7 @@ fn target() -> Option<String> {
 
 /// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into
 /// the package's, and the reader is elsewhere.
-fn shown(path: &std::path::Path) -> std::path::PathBuf {
+pub(crate) fn shown(path: &std::path::Path) -> std::path::PathBuf {
     let here = std::env::var_os("PWD").map(std::path::PathBuf::from).unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).to_owned()
 }

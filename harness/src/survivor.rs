@@ -14,7 +14,7 @@ use crate::pidfd;
 use crate::probe::process::{self, Stat};
 use crate::region::RegionMap;
 use crate::run::Run;
-use crate::settle::{Backoff, SETTLE};
+use crate::settle::Backoff;
 use crate::table::ENV_TABLE;
 
 /// How long a killed process may take to go.
@@ -58,13 +58,14 @@ impl<'a> Strangers<'a> {
     }
 }
 
-/// Waits until nothing of the trial runs any more, at most the settle time; gives what still does.
+/// Waits until nothing of the trial runs any more, at most for `patience`; gives what still does.
 pub(crate) fn settle(
     directory: &Path,
     network: Option<&str>,
     strangers: &Strangers<'_>,
+    patience: Duration,
 ) -> Vec<Survivor> {
-    let deadline = Instant::now() + SETTLE;
+    let deadline = Instant::now() + patience;
     let mut backoff = Backoff::new(deadline);
     loop {
         let left = find(directory, network, Some(strangers));

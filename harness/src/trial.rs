@@ -108,7 +108,9 @@ pub(crate) fn record(
     evidence: Evidence,
     duration: Duration,
 ) -> Tried {
-    let (findings, verdict) = judge::judge(&evidence, &case.budget);
+    let (mut findings, _) = judge::judge(&evidence, &case.budget);
+    run.config.baseline.accept(&run.suite, &case.name, &mut findings, run.today);
+    let verdict = judge::conclude(&mut findings, &evidence);
     let mut record = blank(run, case);
     record.outcome = part.outcome;
     record.message = part.message.clone();

@@ -55,4 +55,13 @@ pub mod metric;
 
 pub mod ledger;
 
+pub mod baseline;
+
 pub mod render;
+
+// Files that people write, and the words in them.
+pub mod document;
+pub mod quantity;
+
+#[cfg(test)]
+mod schema;

@@ -141,7 +141,7 @@ fn nouns(resource: Resource) -> (&'static str, &'static str) {
         Resource::Task => ("task", "tasks"),
         Resource::Heap | Resource::Memory | Resource::Mapping => ("byte", "bytes"),
         Resource::TimeWait => ("port pair in TIME_WAIT", "port pairs in TIME_WAIT"),
-        Resource::File => ("file or directory", "files or directories"),
+        Resource::File => ("file", "files"),
         Resource::Shm => ("shared memory object", "shared memory objects"),
         Resource::InotifyWatch => ("inotify watch", "inotify watches"),
         Resource::Lock => ("file lock", "file locks"),

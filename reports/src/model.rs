@@ -13,6 +13,7 @@ pub const SCHEMA: u32 = 1;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "a ledger has one run record; trials are boxed")]
@@ -25,6 +26,7 @@ pub enum Record {
 
 /// Facts that hold for a whole run: one `cargo test` or `cargo nextest run`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Run {
@@ -48,6 +50,7 @@ pub struct Run {
 
 /// The machine a run was measured on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Host {
@@ -70,6 +73,7 @@ pub struct Host {
 
 /// The proof that a probe can see: what became of the leak planted for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Canary {
     /// The probe.
@@ -95,6 +99,7 @@ impl Canary {
 
 /// One execution of one case, with everything that was read and found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Trial {
@@ -137,6 +142,7 @@ pub struct Trial {
 
 /// What became of a case's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It returned, and the test's assertions held.
@@ -156,6 +162,7 @@ pub enum Outcome {
 
 /// What became of a trial's resources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[must_use]
 pub enum Verdict {
@@ -174,6 +181,7 @@ pub enum Verdict {
 
 /// Where a trial's sockets lived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Net {
     /// In a network namespace of its own.
@@ -185,6 +193,7 @@ pub enum Net {
 
 /// How a trial was run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// One process for this case alone.
@@ -198,6 +207,7 @@ pub enum Mode {
 
 /// One metric before the first round and after the last.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Reading {
@@ -225,6 +235,7 @@ impl Reading {
 
 /// A probe that could not look. Blind is never clean.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Unmeasured {
     /// The probe.
@@ -242,6 +253,7 @@ impl Unmeasured {
 
 /// The kinds of things a program can leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Resource {
@@ -310,6 +322,7 @@ impl Resource {
 
 /// One leaked thing, or a group made under one creation site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Finding {
     /// What it counts as.
@@ -351,6 +364,10 @@ pub struct Finding {
     /// Why there is no site, or whatever else the reader must know of this finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The entries of the acceptance file by which the status is `accepted`, one for each resource in
+    /// the finding; none where it is within a declared budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<AcceptedBy>,
     // `holder` (who keeps the block alive) has its place here.
 }
 
@@ -372,6 +389,7 @@ impl Finding {
             budget: None,
             process: None,
             note: None,
+            accepted: Vec::new(),
         }
     }
 
@@ -389,6 +407,7 @@ impl Finding {
 
 /// A process that was left behind; its command line is the finding's `what`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProcessFacts {
     /// Its process id.
@@ -410,8 +429,24 @@ impl ProcessFacts {
     }
 }
 
+/// An entry of the acceptance file that accepts a finding, or one resource in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct AcceptedBy {
+    /// The line of the file where the entry begins.
+    pub line: u32,
+    /// What it accepts.
+    pub resource: Resource,
+    /// Why.
+    pub reason: String,
+    /// Until when, as YYYY-MM-DD: the last day, in UTC.
+    pub expires: String,
+}
+
 /// How a process that was left behind was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessState {
     /// Still running after its trial had ended; it was then killed.
@@ -425,6 +460,7 @@ pub const SUBJECT_TEST: &str = "test";
 
 /// What a finding counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It fails the trial.
@@ -439,6 +475,7 @@ pub enum Status {
 
 /// One kind of thing in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Part {
     /// Its kind.
@@ -461,6 +498,7 @@ impl Part {
 
 /// A source position in a stack.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Frame {
@@ -481,6 +519,7 @@ impl Frame {
 
 /// When growth meets a limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Forecast {
     /// The limit's name, as `RLIMIT_NOFILE`.
@@ -502,6 +541,7 @@ impl Forecast {
 
 /// A declared clean-up and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Cleanup {
     /// The name it was declared with.
@@ -522,6 +562,7 @@ impl Cleanup {
 
 /// What became of a declared clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CleanupStatus {
     /// It ran to its end.

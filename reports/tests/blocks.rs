@@ -1,8 +1,8 @@
 //! Goldens of the failure block: one for every situation a person may be told of.
 
 use watertight_report::model::{
-    Cleanup, CleanupStatus, Finding, Forecast, Frame, Mode, Outcome, Part, ProcessFacts,
-    ProcessState, Reading, Resource, Status, Trial, Unmeasured, Verdict,
+    AcceptedBy, Cleanup, CleanupStatus, Finding, Forecast, Frame, Mode, Outcome, Part,
+    ProcessFacts, ProcessState, Reading, Resource, Status, Trial, Unmeasured, Verdict,
 };
 use watertight_report::render::terminal::{Style, failure};
 
@@ -335,6 +335,19 @@ golden!(inherited_descriptors_closed, {
 golden!(tolerated, {
     let mut accepted = forgotten_store();
     accepted.status = Status::Accepted;
+    let mut trial = trial("stores", "forgets_a_store", 3, vec![accepted]);
+    trial.verdict = Verdict::Tolerated;
+    trial
+});
+
+golden!(accepted_by_entries, {
+    let mut accepted = forgotten_store();
+    accepted.status = Status::Accepted;
+    let expires = jiff::civil::date(2027, 6, 30);
+    accepted.accepted = vec![
+        AcceptedBy::new(12, Resource::Fd, "issue 123", expires),
+        AcceptedBy::new(20, Resource::Heap, "comes with it\x1b[2J", expires),
+    ];
     let mut trial = trial("stores", "forgets_a_store", 3, vec![accepted]);
     trial.verdict = Verdict::Tolerated;
     trial

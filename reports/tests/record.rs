@@ -4,7 +4,7 @@
 
 use watertight_report::ledger::{self, Ledger};
 use watertight_report::model::{
-    Canary, Cleanup, CleanupStatus, Finding, Forecast, Frame, Net, Part, ProcessFacts,
+    AcceptedBy, Canary, Cleanup, CleanupStatus, Finding, Forecast, Frame, Net, Part, ProcessFacts,
     ProcessState, Reading, Record, Resource, Run, SCHEMA, Status, Trial, Unmeasured, Verdict,
 };
 
@@ -71,7 +71,11 @@ fn trial() -> Trial {
         trial.readings.insert(metric.into(), reading);
     }
     trial.unmeasured = vec![Unmeasured::new(Resource::Task, "no runtime")];
-    trial.findings = vec![process, fd, pairs];
+    let mut accepted = Finding::leak(Resource::Thread, "watcher", 3);
+    accepted.status = Status::Accepted;
+    let expires = jiff::civil::date(2027, 6, 30);
+    accepted.accepted = vec![AcceptedBy::new(12, Resource::Thread, "issue 123", expires)];
+    trial.findings = vec![process, fd, pairs, accepted];
     trial.cleanups = vec![Cleanup::new("remove", CleanupStatus::Failed, Some("busy".into()))];
     trial.notes = vec!["a note".into()];
     trial

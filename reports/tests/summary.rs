@@ -76,3 +76,12 @@ fn one_case() {
 fn nothing_ran() {
     insta::assert_snapshot!(shown(&Summary::default()));
 }
+
+/// Entries of the acceptance file that have to go.
+#[test]
+fn remarks_follow() {
+    let mut summary = summary();
+    add(&mut summary, 3, Outcome::Passed, Verdict::Tolerated);
+    summary.remarks = ["accepted.toml:1 accepts fd of `a`", "a \x1b[2J"].map(String::from).to_vec();
+    insta::assert_snapshot!(shown(&summary));
+}

@@ -2,7 +2,7 @@
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
@@ -30,6 +30,33 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let arguments = parse_macro_input!(arguments as Arguments);
     let function = parse_macro_input!(item as ItemFn);
     expand(&arguments, function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// For `watertight::main!`: a suite, a comma, and what is declared for all of its cases.
+#[doc(hidden)]
+#[proc_macro]
+pub fn declare(input: TokenStream) -> TokenStream {
+    let Declared { suite, arguments } = parse_macro_input!(input as Declared);
+    if let Some(workers) = &arguments.workers {
+        let error = syn::Error::new_spanned(workers, "`workers` is for a single `async fn`");
+        return error.to_compile_error().into();
+    }
+    let options = arguments.options;
+    quote!(#suite #(#options)*).into()
+}
+
+/// What [`declare!`] is given.
+struct Declared {
+    suite: Expr,
+    arguments: Arguments,
+}
+
+impl Parse for Declared {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let suite = input.parse()?;
+        input.parse::<Token![,]>()?;
+        Ok(Self { suite, arguments: input.parse()? })
+    }
 }
 
 fn expand(arguments: &Arguments, mut function: ItemFn) -> syn::Result<Tokens> {
@@ -181,12 +208,20 @@ impl Arguments {
                 self.options.push(quote!(.net(::watertight::Net::#variant)));
             }
             "deadline" => {
-                let millis = milliseconds(&input.parse()?)?;
-                self.options.push(quote!(.deadline(::std::time::Duration::from_millis(#millis))));
+                let kind = quote!(::std::time::Duration);
+                self.options.push(in_words("deadline", "duration", &kind, &input.parse()?));
             }
             "rss_max" => {
-                let bytes = bytes(&input.parse()?)?;
-                self.options.push(quote!(.rss_max(#bytes)));
+                self.options.push(match input.parse()? {
+                    Lit::Int(bytes) => quote!(.rss_max(#bytes)),
+                    Lit::Str(text) => in_words("rss_max", "bytes", &quote!(u64), &text),
+                    other => {
+                        return Err(syn::Error::new_spanned(
+                            other,
+                            "expected bytes, as 67108864 or \"64 MiB\"",
+                        ));
+                    }
+                });
             }
             _ => {
                 return Err(syn::Error::new_spanned(
@@ -219,10 +254,16 @@ impl Parse for Allowance {
             "process" => "Process",
             "heap" | "heap_bytes" => "Heap",
             "gauge" => "Gauge",
+            "mapping" => "Mapping",
+            "file" => "File",
+            "shm" => "Shm",
+            "inotify_watch" => "InotifyWatch",
+            "lock" => "Lock",
+            "state" => "State",
             _ => {
                 return Err(syn::Error::new_spanned(
                     name,
-                    "unknown resource; there are fd, socket, time_wait, thread, task, process, heap and gauge",
+                    "unknown resource; there are fd, socket, time_wait, thread, task, process, heap, gauge, mapping, file, shm, inotify_watch, lock and state",
                 ));
             }
         };
@@ -230,43 +271,10 @@ impl Parse for Allowance {
     }
 }
 
-/// A number and a unit.
-fn quantity(text: &LitStr, units: &[(&str, u64)]) -> syn::Result<u64> {
-    let value = text.value();
-    let at = value.find(|char: char| !char.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(at);
-    let unit = units.iter().find(|(name, _)| *name == unit.trim());
-    match (number.parse::<u64>(), unit) {
-        (Ok(number), Some((_, factor))) => Ok(number.saturating_mul(*factor)),
-        _ => {
-            let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-            Err(syn::Error::new_spanned(
-                text,
-                format!("expected a whole number and a unit, one of: {}", names.join(", ")),
-            ))
-        }
-    }
-}
-
-fn milliseconds(text: &LitStr) -> syn::Result<u64> {
-    quantity(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
-}
-
-fn bytes(expression: &Expr) -> syn::Result<u64> {
-    match expression {
-        Expr::Lit(ExprLit { lit: Lit::Int(bytes), .. }) => bytes.base10_parse(),
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quantity(
-            text,
-            &[
-                ("B", 1),
-                ("KiB", 1 << 10),
-                ("MiB", 1 << 20),
-                ("GiB", 1 << 30),
-                ("kB", 1000),
-                ("MB", 1_000_000),
-                ("GB", 1_000_000_000),
-            ],
-        ),
-        other => Err(syn::Error::new_spanned(other, "expected bytes, as 67108864 or \"64 MiB\"")),
-    }
+/// The call of an option whose text is read, and checked, when it is compiled: the words are those of the
+/// configuration file, and are known in one place.
+fn in_words(option: &str, reader: &str, kind: &Tokens, text: &LitStr) -> Tokens {
+    let (option, reader) = (format_ident!("{option}"), format_ident!("{reader}"));
+    let read = quote_spanned!(text.span()=> ::watertight::private::#reader(#text));
+    quote!(.#option({ const DECLARED: #kind = #read; DECLARED }))
 }

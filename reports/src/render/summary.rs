@@ -41,6 +41,8 @@ pub struct Summary {
     pub supervisor_peak_rss_bytes: Option<u64>,
     /// Where the records are.
     pub ledger: Option<PathBuf>,
+    /// Entries of the acceptance file that have to go or to be renewed, each in a sentence.
+    pub remarks: Vec<String>,
 }
 
 impl Summary {

@@ -77,7 +77,8 @@ fn is_shown(finding: &Finding) -> bool {
     }
 }
 
-/// The line at the end of a run, without a newline.
+/// The line at the end of a run, and below it a line for each remark on the acceptance file; without a
+/// newline at the end.
 #[must_use]
 pub fn summary(summary: &Summary, style: &Style) -> String {
     let colour = match () {
@@ -85,7 +86,12 @@ pub fn summary(summary: &Summary, style: &Style) -> String {
         () if summary.is_red() => AnsiColor::Red,
         () => AnsiColor::Yellow,
     };
-    paint(style, strong(colour), &summary.to_string())
+    let mut lines = vec![paint(style, strong(colour), &summary.to_string())];
+    for remark in &summary.remarks {
+        let remark = format!("watertight: {}", text::escape(remark));
+        lines.push(paint(style, AnsiColor::Yellow.on_default(), &remark));
+    }
+    lines.join("\n")
 }
 
 fn strong(colour: AnsiColor) -> Paint {

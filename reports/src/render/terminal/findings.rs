@@ -78,6 +78,11 @@ impl Block<'_> {
         if let Some(forecast) = &finding.forecast {
             self.below(&format!("at this rate {}", met(finding.resource, forecast)));
         }
+        for by in &finding.accepted {
+            let (reason, expires) = (text::escape(&by.reason), text::escape(&by.expires));
+            let resource = by.resource.name();
+            self.below(&format!("{resource} accepted until {expires}: {reason}"));
+        }
         if let Some(note) = &finding.note {
             self.below(&format!("note: {}", text::escape(note)));
         }

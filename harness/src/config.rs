@@ -1,0 +1,117 @@
+//! The configuration of a run: what `watertight.toml` and the acceptance file say, under the profile in force.
+//!
+//! What is declared nearer to a case beats what is declared further off:
+//!
+//! ```text
+//! the case's code ► an override ► the suite's code ► the profile ► profile.default ► what is built in
+//! ```
+
+mod allow;
+mod files;
+mod profile;
+mod settings;
+mod severity;
+
+use std::path::PathBuf;
+
+use watertight_report::baseline::Baseline;
+use watertight_report::document::{DocumentError, Unknown};
+
+use crate::case::Case;
+use files::Files;
+use profile::{Override, Profiles};
+
+pub(crate) use settings::Settings;
+pub(crate) use severity::Severity;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error("WATERTIGHT_CONFIG names {}, which is not there; name a file by its whole path (cargo starts tests in their package's directory), or unset it", file.display())]
+    NotThere { file: PathBuf },
+    // A typing error must not make a strict run lenient.
+    #[error("WATERTIGHT_PROFILE={name} is unknown; use {}, or define [profile.{name}] in {}", known.join(", "), file.display())]
+    UnknownProfile { name: String, known: Vec<String>, file: PathBuf },
+}
+
+/// What holds for the cases of this process.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The profile's name.
+    pub(crate) profile: String,
+    /// Strongest first.
+    overrides: Vec<Override>,
+    settings: Settings,
+    pub(crate) baseline: Baseline,
+    /// Keys that have no effect.
+    pub(crate) unknown: Vec<Unknown>,
+}
+
+impl Config {
+    /// Finds and reads the files, and chooses the profile that `WATERTIGHT_PROFILE` names.
+    pub(crate) fn load() -> Result<Self, ConfigError> {
+        let files = Files::find()?;
+        let (profiles, mut unknown) = match files.config.read()? {
+            Some(text) => profile::parse(&files.config.shown, &text)?,
+            None => Default::default(),
+        };
+        let name = std::env::var("WATERTIGHT_PROFILE").unwrap_or_default();
+        let name = if name.is_empty() { profile::DEFAULT } else { &name };
+        let mut config = Self::choose(name, profiles).map_err(|known| {
+            ConfigError::UnknownProfile { name: name.to_owned(), known, file: files.config.shown }
+        })?;
+        if let Some(text) = files.accepted.read()? {
+            let (baseline, more) = Baseline::parse(&files.accepted.shown, &text)?;
+            config.baseline = baseline;
+            unknown.extend(more);
+        }
+        config.unknown = unknown;
+        Ok(config)
+    }
+
+    /// The configuration under the profile `name`; else the names that there are.
+    fn choose(name: &str, mut profiles: Profiles) -> Result<Self, Vec<String>> {
+        let mut known: Vec<String> = profiles.iter().map(|(name, _)| name.clone()).collect();
+        known.extend(profile::BUILT_IN.map(str::to_owned));
+        known.sort();
+        known.dedup();
+        if !known.iter().any(|known| known == name) {
+            return Err(known);
+        }
+        let mut take = |name: &str| {
+            let at = profiles.iter().position(|(known, _)| known == name)?;
+            Some(profiles.swap_remove(at).1)
+        };
+        let mut chosen = take(name).unwrap_or_default();
+        chosen.settings = chosen.settings.over(&profile::built_in(name));
+        if name != profile::DEFAULT {
+            let default = take(profile::DEFAULT).unwrap_or_default();
+            chosen.settings = chosen.settings.over(&default.settings);
+            chosen.overrides.extend(default.overrides);
+        }
+        Ok(Self {
+            profile: name.to_owned(),
+            overrides: chosen.overrides,
+            settings: chosen.settings,
+            baseline: Baseline::default(),
+            unknown: Vec::new(),
+        })
+    }
+
+    /// Gives the cases of a suite what neither they nor anything stronger declares.
+    pub(crate) fn apply(&self, suite: &str, declared: &Settings, cases: &mut [Case]) {
+        for case in cases {
+            let matching = self.overrides.iter().filter(|over| over.matches(suite, &case.name));
+            let layers = matching.map(|over| &over.settings).chain([declared, &self.settings]);
+            layers.fold(Settings::default(), |stronger, weaker| stronger.over(weaker)).fill(case);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod schema;

@@ -221,16 +221,14 @@ fn readings(part: &Part<'_>, evidence: &Evidence) -> std::collections::BTreeMap<
     readings.insert(metric::SOCKET.to_owned(), sockets);
     let processes = evidence.remains.iter().filter(|it| it.resource == Resource::Process).count();
     readings.insert(metric::PROCESS.to_owned(), Reading::new(0, processes as u64));
-    let held: [(&str, fn(&Counts) -> usize); 2] = [
-        (metric::LOCK, |counts| counts.locks.len()),
-        (metric::INOTIFY_WATCH, |counts| counts.watches.len()),
-    ];
-    for (name, count) in held {
+    let mut held = |name: &str, count: &dyn Fn(&Counts) -> usize| {
         let series: Vec<i64> = part.counts.iter().map(|counts| count(counts) as i64).collect();
         if series.iter().any(|count| *count > 0) {
             readings.insert(name.to_owned(), of(&series));
         }
-    }
+    };
+    held(metric::LOCK, &|counts| counts.locks.len());
+    held(metric::INOTIFY_WATCH, &|counts| counts.watches.len());
     if let Some(heap) = &evidence.heap {
         readings.insert(metric::HEAP_BYTES.to_owned(), of(&heap.bytes));
         readings.insert(metric::HEAP_BLOCKS.to_owned(), of(&heap.blocks));

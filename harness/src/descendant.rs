@@ -187,9 +187,11 @@ impl Descendant {
 
     /// Asks the kernel which of the suspected stacks' descriptors are still what the agent says.
     fn confirm(&mut self, suspects: &[u32]) {
-        // A process at its very end has no descriptors any more; what it had is what counts.
+        // A process at its very end has no descriptors any more, or loses them while we look; what it
+        // had is what counts.
         let open = probe::fd::list(self.pid).unwrap_or_default();
-        if open.is_empty() {
+        let rest = probe::fd::count(self.pid).unwrap_or(0);
+        if open.is_empty() || rest < open.len() as u64 {
             return;
         }
         let sockets = probe::socket::table(self.pid);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
-use watertight_report::model::{Finding, Outcome, Status, Trial, Verdict};
+use watertight_report::model::{Finding, Outcome, Resource, Status, Trial, Verdict};
 
 use crate::kinds::{ELSEWHERE, Kind, all};
 use crate::ledger::{self, Ran, leaks, resources};
@@ -24,7 +24,7 @@ pub struct Row {
     pub is_detected: bool,
     /// That finding names the thing and the process.
     pub is_named: bool,
-    /// It names the line, and no other line is accused.
+    /// It names the line, and no other line is accused but for what was put into a collection.
     pub is_sited: bool,
     /// The twin is clean, and every probe has looked.
     pub is_twin_clean: bool,
@@ -45,7 +45,7 @@ impl Row {
         } else {
             leaky.verdict == Verdict::Leaked
         };
-        let is_at_mark = |finding: &&Finding| {
+        let is_at_mark = |finding: &Finding| {
             let site = finding.site.as_ref().map(|site| (site.file.as_str(), site.line));
             site == Some((kind.source.file, kind.line()))
         };
@@ -53,8 +53,8 @@ impl Row {
             kind: kind.name,
             is_detected: finding.is_some() && verdict && leaky.outcome == Outcome::Passed,
             is_named: finding.is_some_and(|finding| is_named(kind, finding)),
-            is_sited: finding.as_ref().is_some_and(is_at_mark)
-                && leaks(leaky).iter().all(is_at_mark),
+            is_sited: finding.is_some_and(is_at_mark)
+                && leaks(leaky).iter().all(|leak| is_at_mark(leak) || is_filled(kind, leak)),
             is_twin_clean: is_clean(clean),
             finding: finding.cloned(),
             trials: [leaky.clone(), clean.clone()],
@@ -81,6 +81,12 @@ fn finding<'a>(kind: &Kind, trial: &'a Trial) -> Option<&'a Finding> {
             && (finding.status == Status::Leak) != kind.is_listed_only
     };
     trial.findings.iter().find(speaks)
+}
+
+/// Whether a finding is memory of the collection that what leaks was put into.
+fn is_filled(kind: &Kind, finding: &Finding) -> bool {
+    resources(finding) == [Resource::Heap]
+        && finding.site.as_ref().is_some_and(|site| site.file == kind.source.file)
 }
 
 fn is_named(kind: &Kind, finding: &Finding) -> bool {

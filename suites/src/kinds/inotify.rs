@@ -45,11 +45,11 @@ fn shared() -> Result<&'static Inotify, Failed> {
     INSTANCE.get_or_init(|| Inotify::init(CLOSE)).as_ref().map_err(|errno| (*errno).into())
 }
 
-/// One of our own sources, another one in each round: the same one again is no new watch.
+/// One of our own sources, another one in the next round: the same one again is no new watch.
 fn another_file(cx: &Context) -> Result<PathBuf, Failed> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kinds"))?;
     let mut files = folder.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     files.sort_unstable();
-    let file = files.into_iter().nth(cx.round() as usize - 1);
-    file.ok_or(Failed::new("there are more rounds than files to watch"))
+    let turn = cx.round() as usize % files.len().max(1);
+    files.into_iter().nth(turn).ok_or(Failed::new("there is no file to watch"))
 }

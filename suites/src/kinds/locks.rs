@@ -1,6 +1,7 @@
 //! File locks that are never given back.
 //!
-//! All but the last are left on files that are opened once: no descriptor grows, only locks do.
+//! All but the last are left on a file that is opened once, so that nothing else grows; each round takes
+//! the lock again.
 
 use std::fs::File;
 use std::io;
@@ -8,47 +9,43 @@ use std::sync::OnceLock;
 
 use nix::fcntl::{FcntlArg::F_OFD_SETLK, FcntlArg::F_SETLK, fcntl};
 use nix::libc::{F_RDLCK, F_UNLCK, SEEK_SET, c_int, c_short, flock};
+use watertight::Failed;
 use watertight::Resource::{Fd, Lock};
-use watertight::{Context, Failed};
 
 use super::{Kind, MANIFEST, MANIFEST_NAME, Source, lose, source};
 
 const SOURCE: Source = source!("locks.rs");
 const LOCKED: &str = "kinds-locked";
-/// A file to lock for each round that the harness may ask for.
-const ROUNDS_MAX: u32 = 12;
-/// Bytes from one round's range to the next: where they touch the kernel makes one of two.
-const APART: i64 = 2;
 
 pub(super) fn kinds() -> Vec<Kind> {
     vec![
         Kind::new("flock", SOURCE, &[Lock], MANIFEST_NAME)
-            .leaky(|cx| {
-                opened(cx)?.lock_shared()?; // LEAK flock
+            .leaky(|_cx| {
+                opened()?.lock_shared()?; // LEAK flock
                 Ok(())
             })
-            .clean(|cx| {
-                opened(cx)?.lock_shared()?;
-                Ok(opened(cx)?.unlock()?)
+            .clean(|_cx| {
+                opened()?.lock_shared()?;
+                Ok(opened()?.unlock()?)
             }),
         Kind::new("fcntl_lock", SOURCE, &[Lock], MANIFEST_NAME)
-            .leaky(|cx| {
-                fcntl(opened(cx)?, F_SETLK(&range(cx, F_RDLCK)))?; // LEAK fcntl_lock
+            .leaky(|_cx| {
+                fcntl(opened()?, F_SETLK(&byte(F_RDLCK)))?; // LEAK fcntl_lock
                 Ok(())
             })
-            .clean(|cx| {
-                fcntl(opened(cx)?, F_SETLK(&range(cx, F_RDLCK)))?;
-                fcntl(opened(cx)?, F_SETLK(&range(cx, F_UNLCK)))?;
+            .clean(|_cx| {
+                fcntl(opened()?, F_SETLK(&byte(F_RDLCK)))?;
+                fcntl(opened()?, F_SETLK(&byte(F_UNLCK)))?;
                 Ok(())
             }),
         Kind::new("ofd_lock", SOURCE, &[Lock], MANIFEST_NAME)
-            .leaky(|cx| {
-                fcntl(opened(cx)?, F_OFD_SETLK(&range(cx, F_RDLCK)))?; // LEAK ofd_lock
+            .leaky(|_cx| {
+                fcntl(opened()?, F_OFD_SETLK(&byte(F_RDLCK)))?; // LEAK ofd_lock
                 Ok(())
             })
-            .clean(|cx| {
-                fcntl(opened(cx)?, F_OFD_SETLK(&range(cx, F_RDLCK)))?;
-                fcntl(opened(cx)?, F_OFD_SETLK(&range(cx, F_UNLCK)))?;
+            .clean(|_cx| {
+                fcntl(opened()?, F_OFD_SETLK(&byte(F_RDLCK)))?;
+                fcntl(opened()?, F_OFD_SETLK(&byte(F_UNLCK)))?;
                 Ok(())
             }),
         Kind::new("lock_with_file", SOURCE, &[Fd, Lock], LOCKED)
@@ -67,22 +64,17 @@ pub(super) fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// The round's file, of those that are opened once and serve every round.
-fn opened(cx: &Context) -> Result<&'static File, Failed> {
-    static FILES: OnceLock<io::Result<Vec<File>>> = OnceLock::new();
-    match FILES.get_or_init(|| (0..ROUNDS_MAX).map(|_| File::open(MANIFEST)).collect()) {
-        Ok(files) => Ok(&files[(cx.round() - 1) as usize]),
+/// The file, opened once for all rounds.
+fn opened() -> Result<&'static File, Failed> {
+    static FILE: OnceLock<io::Result<File>> = OnceLock::new();
+    match FILE.get_or_init(|| File::open(MANIFEST)) {
+        Ok(file) => Ok(file),
         Err(error) => Err(Failed::new(error.to_string())),
     }
 }
 
-/// A byte of the file, another one in each round.
-fn range(cx: &Context, kind: c_int) -> flock {
-    flock {
-        l_type: kind as c_short,
-        l_whence: SEEK_SET as c_short,
-        l_start: i64::from(cx.round()) * APART,
-        l_len: 1,
-        l_pid: 0,
-    }
+/// Its first byte.
+fn byte(kind: c_int) -> flock {
+    let (l_type, l_whence) = (kind as c_short, SEEK_SET as c_short);
+    flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 }
 }

@@ -14,7 +14,14 @@ const ENTRY: usize = 1000;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         trap("bounded_cache_that_fills", bounded_cache_that_fills),
-        trap("lru_cache_that_evicts", lru_cache_that_evicts),
+        trap("lru_cache_that_evicts", |_cx| {
+            add_to_lru_cache(4);
+            Ok(())
+        }),
+        trap("lru_cache_that_evicts_late", |_cx| {
+            add_to_lru_cache(1);
+            Ok(())
+        }),
         trap("thread_local_cache_cleared", thread_local_cache_cleared),
         trap("static_vec_cleared", static_vec_cleared),
         trap("pool_of_buffers", pool_of_buffers),
@@ -34,18 +41,17 @@ fn bounded_cache_that_fills(cx: &Context) -> Result<(), Failed> {
     Ok(())
 }
 
-/// 24 entries, four more in each round; the oldest make room.
-fn lru_cache_that_evicts(_cx: &Context) -> Result<(), Failed> {
+/// 24 entries, of which the oldest make room.
+fn add_to_lru_cache(count: usize) {
     const ENTRIES: usize = 24;
     static CACHE: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..4 {
+    for _ in 0..count {
         if cache.len() == ENTRIES {
             cache.pop_front();
         }
         cache.push_back(vec![0; ENTRY]);
     }
-    Ok(())
 }
 
 fn thread_local_cache_cleared(_cx: &Context) -> Result<(), Failed> {

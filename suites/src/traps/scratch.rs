@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::process::Command;
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -20,6 +21,13 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 pub(super) fn cases() -> Vec<Case> {
     vec![
         trap("directory_in_use", directory_in_use),
+        trap("directory_removed_by_a_child", |_cx| {
+            let directory = tempfile::tempdir()?.keep();
+            fs::write(directory.join("a"), "text")?;
+            let removed = Command::new("rm").arg("-r").arg(directory).status()?;
+            assert!(removed.success());
+            Ok(())
+        }),
         trap("file_that_is_renamed", file_that_is_renamed),
         trap("file_without_a_name", |_cx| {
             let mut file = tempfile::tempfile()?;

@@ -149,6 +149,18 @@ fn resolve_late(slot: &AtomicPtr<c_void>) -> *mut c_void {
     slot.load(Acquire)
 }
 
+/// The next definition as a function of type `F`, without asking whether there is one.
+///
+/// # Safety
+/// The slot was filled with a definition of that type.
+#[inline(always)]
+pub(crate) unsafe fn ready<F: Copy>(slot: &AtomicPtr<c_void>) -> F {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    let pointer = slot.load(Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe { core::mem::transmute_copy(&pointer) }
+}
+
 /// Calls the next definition as a function of the given type, or gives `$missing` where there is none.
 macro_rules! forward {
     ($slot:ident as $type:ty, ($($argument:expr),*), else $missing:expr) => {{

@@ -51,7 +51,7 @@ pub(crate) const BUCKETS: usize = 1 << 18;
 /// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
 pub(crate) const BUCKET_BLOCKS: usize = 16;
 
-/// Flag: take a stack for each heap block.
+/// Flag: take a stack for each heap block. Asked once, when a process opens its region.
 pub(crate) const FLAG_HEAP_STACKS: u32 = 1;
 /// Flag: take a stack for each descriptor.
 pub(crate) const FLAG_FD_STACKS: u32 = 2;
@@ -273,7 +273,8 @@ pub(crate) struct Fd {
     pub(crate) kind: AtomicU32,
     /// Creation stack.
     pub(crate) stack: AtomicU32,
-    /// Inode of what it referred to when it was made; the kernel must agree before the stack is believed.
+    /// Inode of what it referred to when it was made, 0 where no stack was taken; the kernel must agree
+    /// before the stack is believed.
     pub(crate) inode: AtomicU64,
     /// Round of its birth.
     pub(crate) round: AtomicU32,

@@ -6,6 +6,7 @@
 pub(crate) mod fd;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod sock_diag;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod time_wait;

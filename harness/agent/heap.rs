@@ -322,11 +322,14 @@ pub(crate) fn shard(region: &Region) -> &Shard {
 fn find_shard(region: &Region, thread: usize) -> &Shard {
     const PROBES: usize = 16;
     for probe in 0..PROBES {
-        let shard = &region.shards[(home(thread) + probe) & (SHARDS - 1)];
+        let at = (home(thread) + probe) & (SHARDS - 1);
+        let shard = &region.shards[at];
         let owner = shard.owner.load(Relaxed);
-        if owner == thread
-            || owner == 0 && shard.owner.compare_exchange(0, thread, AcqRel, Relaxed).is_ok()
-        {
+        if owner == thread {
+            return shard;
+        }
+        if owner == 0 && shard.owner.compare_exchange(0, thread, AcqRel, Relaxed).is_ok() {
+            region.shards_used[at / 64].fetch_or(1 << (at % 64), AcqRel);
             return shard;
         }
     }

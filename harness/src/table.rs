@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4701;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4702;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -228,7 +228,9 @@ pub(crate) struct Region {
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
-    /// Heap counters.
+    /// Which shards have ever had an owner, a bit each, so that a reader need not touch the rest.
+    pub(crate) shards_used: [AtomicU64; SHARDS / 64],
+    /// Heap counters; the last is the shared one.
     pub(crate) shards: [Shard; SHARDS + 1],
     /// Descriptors by number.
     pub(crate) fds: [Fd; FD_SLOTS],

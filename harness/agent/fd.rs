@@ -28,14 +28,18 @@ pub(crate) fn born(fd: c_int, kind: u32) -> c_int {
         && let Some(slot) = region.fds.get(fd as usize)
     {
         let stack = if local::wants_fd_stacks(control) { note::stack_id(region, control) } else { 0 };
-        slot.inode.store(sys::inode(fd), Relaxed);
+        // The inode is there for the stack to be believed by, and costs a system call.
+        let inode = if stack == 0 { 0 } else { sys::inode(fd) };
+        slot.inode.store(inode, Relaxed);
         slot.stack.store(stack, Relaxed);
         slot.round.store(control.round.load(Relaxed), Relaxed);
         slot.sample.store(control.sample.load(Relaxed), Relaxed);
         slot.role.store(0, Relaxed);
         slot.role_stack.store(0, Relaxed);
         slot.kind.store(kind, Release);
-        region.stacks[stack as usize].fds_made.fetch_add(1, Relaxed);
+        if stack != 0 {
+            region.stacks[stack as usize].fds_made.fetch_add(1, Relaxed);
+        }
         if region.fd_top.load(Relaxed) <= fd as u32 {
             region.fd_top.fetch_max(fd as u32 + 1, Relaxed);
         }
@@ -55,7 +59,7 @@ pub(crate) fn dies(fd: c_int) {
         }
         slot.kind.store(0, Relaxed);
         let stack = slot.stack.load(Relaxed) as usize;
-        if let Some(stack) = region.stacks.get(stack) {
+        if let Some(stack) = region.stacks.get(stack).filter(|_| stack != 0) {
             stack.fds_closed.fetch_add(1, Relaxed);
         }
     }

@@ -1,12 +1,16 @@
 //! Heap: every block counted exactly, C's included, and in an explain run each live block with its stack.
 //!
-//! Cost: two indirect calls and two plain additions for each malloc or free (benchmark `agent`).
+//! malloc and free have a short way and a long one. The short way is for a process that only counts, on
+//! glibc's allocator: it asks one pointer (`local::counting`), reads the block's size from the word before
+//! it, adds to two totals of the thread's own cache line, and needs no stack frame of its own (free ends
+//! in a jump). All else (stacks, other allocators, blocks mapped by themselves, a thread's first block, the
+//! child of a fork) goes the long way, which decides everything anew.
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 
 use crate::local;
-use crate::next::forward;
+use crate::next::{self, forward};
 use crate::note;
 use crate::sys;
 use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, Region, SHARDS, Shard, bucket};
@@ -22,6 +26,22 @@ type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
 /// malloc(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    let Some(shards) = local::counting() else { return malloc_long(size) };
+    // SAFETY: whoever counts has resolved the next definitions; the argument is the caller's own.
+    let block = unsafe { next::ready::<Malloc>(&next::MALLOC)(size) };
+    if block.is_null() {
+        return block;
+    }
+    // SAFETY: a block of glibc's malloc, or the short way would be closed.
+    let Some((shard, bytes)) = (unsafe { at_hand(shards, block) }) else { return born(block) };
+    add(&shard.allocs, 1);
+    add(&shard.alloc_bytes, bytes);
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn malloc_long(size: usize) -> *mut c_void {
     born(forward!(MALLOC as Malloc, (size), else return bootstrap(size, 16)))
 }
 
@@ -35,6 +55,21 @@ pub unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// free(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(block: *mut c_void) {
+    let Some(shards) = local::counting() else { return free_long(block) };
+    if block.is_null() {
+        return;
+    }
+    // SAFETY: a block of glibc's malloc, or of our arena, which has headers as well.
+    let Some((shard, bytes)) = (unsafe { at_hand(shards, block) }) else { return free_long(block) };
+    add(&shard.frees, 1);
+    add(&shard.free_bytes, bytes);
+    // SAFETY: as in malloc.
+    unsafe { next::ready::<Free>(&next::FREE)(block) }
+}
+
+#[cold]
+#[inline(never)]
+fn free_long(block: *mut c_void) {
     if block.is_null() || from_bootstrap(block) {
         return;
     }
@@ -128,6 +163,10 @@ fn usable_by_call(block: *mut c_void) -> usize {
 /// cost as much as the rest of a note.
 static GLIBC_HEADERS: AtomicBool = AtomicBool::new(false);
 
+const WORD: usize = size_of::<usize>();
+const FLAGS: usize = 7;
+const MAPPED: usize = 2;
+
 /// glibc keeps a chunk's size, with three flags in the low bits, in the word before the block; the
 /// flag 2 marks a chunk mapped by itself, which has one word less (malloc/malloc.c, `struct malloc_chunk`).
 ///
@@ -135,9 +174,6 @@ static GLIBC_HEADERS: AtomicBool = AtomicBool::new(false);
 /// `block` is a block of glibc's malloc.
 #[inline(always)]
 unsafe fn usable_by_header(block: *mut c_void) -> usize {
-    const WORD: usize = size_of::<usize>();
-    const FLAGS: usize = 7;
-    const MAPPED: usize = 2;
     // SAFETY: the caller's promise.
     let header = unsafe { *block.cast::<usize>().sub(1) };
     (header & !FLAGS) - if header & MAPPED == 0 { WORD } else { 2 * WORD }
@@ -162,8 +198,34 @@ pub(crate) fn probe_headers() {
     GLIBC_HEADERS.store(SIZES.into_iter().all(agree), Release);
 }
 
-/// Counts a block that has just been handed out.
+/// Whether notes may go the short way in a process of this trial.
+pub(crate) fn only_counts(control: &Control) -> bool {
+    GLIBC_HEADERS.load(Acquire) && control.flags.load(Relaxed) & FLAG_HEAP_STACKS == 0
+}
+
+/// The calling thread's own shard and a block's usable size, where both are at hand: the thread sits in
+/// its home shard, and the block is an ordinary one of glibc's. Our arena's blocks are marked as mapped.
+///
+/// # Safety
+/// The word before `block` can be read.
 #[inline(always)]
+unsafe fn at_hand(shards: &[Shard; SHARDS + 1], block: *mut c_void) -> Option<(&Shard, usize)> {
+    // SAFETY: the caller's promise.
+    let header = unsafe { *block.cast::<usize>().sub(1) };
+    let thread = sys::thread_pointer();
+    let shard = &shards[home(thread)];
+    let plain = header & MAPPED == 0 && shard.owner.load(Relaxed) == thread;
+    plain.then(|| (shard, (header & !FLAGS).wrapping_sub(WORD)))
+}
+
+/// Adds to a total that only this thread writes.
+#[inline(always)]
+fn add(total: &AtomicU64, by: usize) {
+    total.store(total.load(Relaxed).wrapping_add(by as u64), Relaxed);
+}
+
+/// Counts a block that has just been handed out.
+#[inline(never)]
 fn born(block: *mut c_void) -> *mut c_void {
     if !block.is_null()
         && let Some(region) = local::region()
@@ -214,63 +276,64 @@ fn moved(block: *mut c_void, size: usize, realloc: impl FnOnce(*mut c_void) -> *
 /// Adds one block of `bytes` to two totals of this thread's shard. A shard has one writer, so plain
 /// loads and stores suffice; the shared shard is for those who found none and is added to
 /// atomically.
-#[inline(always)]
+#[inline]
 fn count<'a>(
     region: &'a Region,
     bytes: usize,
     totals: impl FnOnce(&'a Shard) -> (&'a AtomicU64, &'a AtomicU64),
 ) {
-    let thread = sys::thread_pointer();
-    let home = home(thread);
-    let shard = &region.shards[home];
-    if shard.owner.load(Relaxed) == thread {
-        let (blocks, total) = totals(shard);
-        blocks.store(blocks.load(Relaxed) + 1, Relaxed);
-        total.store(total.load(Relaxed) + bytes as u64, Relaxed);
+    let shard = shard(region);
+    let (blocks, total) = totals(shard);
+    if is_shared(region, shard) {
+        blocks.fetch_add(1, Relaxed);
+        total.fetch_add(bytes as u64, Relaxed);
     } else {
-        let (shard, exclusive) = find_shard(region, thread, home);
-        let (blocks, total) = totals(shard);
-        if exclusive {
-            blocks.store(blocks.load(Relaxed) + 1, Relaxed);
-            total.store(total.load(Relaxed) + bytes as u64, Relaxed);
-        } else {
-            blocks.fetch_add(1, Relaxed);
-            total.fetch_add(bytes as u64, Relaxed);
-        }
+        add(blocks, 1);
+        add(total, bytes);
     }
 }
 
-/// Home shard of a thread: Fibonacci hashing of the thread pointer, never the shared one.
+/// Whether a shard is that of all threads that found none.
+#[inline]
+pub(crate) fn is_shared(region: &Region, shard: &Shard) -> bool {
+    core::ptr::eq(shard, &region.shards[SHARDS])
+}
+
+/// Home shard of a thread, never the shared one: the middle of the thread pointer's product with a part
+/// of the golden ratio (Fibonacci hashing), to which all bits contribute in which thread pointers differ.
 #[inline(always)]
 fn home(thread: usize) -> usize {
-    let hash = (thread as u64 >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    (hash as usize) & (SHARDS - 1)
+    // Odd, and positive in 32 bits: an immediate of the multiplication.
+    const RATIO: usize = 0x61c8_8647;
+    (thread.wrapping_mul(RATIO) >> 32) & (SHARDS - 1)
 }
 
 /// The calling thread's shard, or the shared one.
 #[inline]
 pub(crate) fn shard(region: &Region) -> &Shard {
     let thread = sys::thread_pointer();
-    let home = home(thread);
-    let shard = &region.shards[home];
-    if shard.owner.load(Relaxed) == thread { shard } else { find_shard(region, thread, home).0 }
+    let shard = &region.shards[home(thread)];
+    if shard.owner.load(Relaxed) == thread { shard } else { find_shard(region, thread) }
 }
 
 /// The thread's shard by open addressing, claimed where it has none yet.
 #[cold]
 #[inline(never)]
-fn find_shard(region: &Region, thread: usize, home: usize) -> (&Shard, bool) {
+fn find_shard(region: &Region, thread: usize) -> &Shard {
     const PROBES: usize = 16;
     for probe in 0..PROBES {
-        let shard = &region.shards[(home + probe) & (SHARDS - 1)];
+        let at = (home(thread) + probe) & (SHARDS - 1);
+        let shard = &region.shards[at];
         let owner = shard.owner.load(Relaxed);
-        if owner == thread
-            || owner == 0 && shard.owner.compare_exchange(0, thread, AcqRel, Relaxed).is_ok()
-        {
-            return (shard, true);
+        if owner == thread {
+            return shard;
+        }
+        if owner == 0 && shard.owner.compare_exchange(0, thread, AcqRel, Relaxed).is_ok() {
+            region.shards_used[at / 64].fetch_or(1 << (at % 64), AcqRel);
+            return shard;
         }
     }
-    (&region.shards[SHARDS], false)
+    &region.shards[SHARDS]
 }
 
 #[inline(always)]
@@ -359,14 +422,19 @@ static ARENA_USED: AtomicUsize = AtomicUsize::new(0);
 #[cold]
 fn bootstrap(size: usize, align: usize) -> *mut c_void {
     let align = align.clamp(16, 64).next_power_of_two();
-    let Some(want) = size.max(1).checked_add(align) else { return core::ptr::null_mut() };
+    let Some(want) = size.max(1).checked_add(align + WORD) else { return core::ptr::null_mut() };
     let from = ARENA_USED.fetch_add(want, Relaxed);
-    let start = (from + align - 1) & !(align - 1);
+    let start = (from + WORD + align - 1) & !(align - 1);
     if start + size > ARENA_BYTES {
         return core::ptr::null_mut();
     }
-    // SAFETY: `start + size` lies inside the arena, and the range is this caller's alone.
-    unsafe { ARENA.0.get().cast::<u8>().add(start).cast() }
+    // SAFETY: `start + size` and the word before `start` lie inside the arena, and both are this
+    // caller's alone. The word keeps the block off free's short way.
+    unsafe {
+        let block = ARENA.0.get().cast::<u8>().add(start);
+        block.cast::<usize>().sub(1).write(MAPPED);
+        block.cast()
+    }
 }
 
 #[inline(always)]

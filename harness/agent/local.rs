@@ -9,12 +9,16 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 use crate::sys;
-use crate::table::{CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region, STAGE_START};
+use crate::table::{
+    CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region, SHARDS, STAGE_START, Shard,
+};
 
 /// A page of its own, so that wiping it takes nothing else along.
 #[repr(C, align(4096))]
 struct Page {
     region: AtomicPtr<Region>,
+    /// The region's shards where heap notes may go the short way (`heap.rs`), else null.
+    counting: AtomicPtr<[Shard; SHARDS + 1]>,
     /// 1 once the child has tried to open its region.
     entered: AtomicU32,
 }
@@ -22,8 +26,11 @@ struct Page {
 const PATH_BYTES: usize = 512;
 
 /// Lies in .bss, past what the file backs: anonymous memory, as MADV_WIPEONFORK asks for.
-static PAGE: Page =
-    Page { region: AtomicPtr::new(core::ptr::null_mut()), entered: AtomicU32::new(0) };
+static PAGE: Page = Page {
+    region: AtomicPtr::new(core::ptr::null_mut()),
+    counting: AtomicPtr::new(core::ptr::null_mut()),
+    entered: AtomicU32::new(0),
+};
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The trial's directory, without a slash at the end; written once, before there are threads.
@@ -80,6 +87,13 @@ pub(crate) fn region() -> Option<&'static Region> {
     Some(unsafe { &*region })
 }
 
+/// The shards of this process's region, if it has one and heap notes may go the short way.
+#[inline(always)]
+pub(crate) fn counting() -> Option<&'static [Shard; SHARDS + 1]> {
+    // SAFETY: as for `region`.
+    unsafe { PAGE.counting.load(Relaxed).as_ref() }
+}
+
 /// The trial's control file, if this process is measured.
 #[inline(always)]
 pub(crate) fn control() -> Option<&'static Control> {
@@ -133,11 +147,15 @@ fn renew(forked: u32) {
         let shared = unsafe { &*region };
         shared.pid.store(pid, Relaxed);
         shared.forked_from.store(forked, Relaxed);
-        if let Some(control) = control() {
+        let control = control();
+        if let Some(control) = control {
             shared.born_sample.store(control.sample.load(Relaxed), Relaxed);
         }
         shared.magic.store(MAGIC, Release);
         PAGE.region.store(region, Release);
+        if control.is_some_and(crate::heap::only_counts) {
+            PAGE.counting.store((&raw const shared.shards).cast_mut(), Release);
+        }
         return;
     }
 }

@@ -169,10 +169,10 @@ pub(crate) fn resolve() {
         return;
     }
     resolve_all();
-    keep_one_allocator();
     // SAFETY: both were just looked up under their names.
     unsafe { crate::stack::init(DL_FIND_OBJECT.load(Relaxed), DL_ITERATE_PHDR.load(Relaxed)) };
     crate::stack::set_module_hook(crate::note::module);
+    keep_one_allocator();
     crate::heap::probe_headers();
 }
 
@@ -188,6 +188,18 @@ pub(crate) fn get(slot: &AtomicPtr<c_void>) -> *mut c_void {
 fn resolve_late(slot: &AtomicPtr<c_void>) -> *mut c_void {
     resolve();
     slot.load(Acquire)
+}
+
+/// The next definition as a function of type `F`, without asking whether there is one.
+///
+/// # Safety
+/// The slot was filled with a definition of that type.
+#[inline(always)]
+pub(crate) unsafe fn ready<F: Copy>(slot: &AtomicPtr<c_void>) -> F {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    let pointer = slot.load(Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe { core::mem::transmute_copy(&pointer) }
 }
 
 /// Calls the next definition as a function of the given type, or gives `$missing` where there is none.
@@ -220,6 +232,15 @@ struct DlInfo {
 /// which would read its headers where there are none. Sizes are asked of malloc's own object or
 /// not at all.
 fn keep_one_allocator() {
+    let (malloc, usable_size) = (MALLOC.load(Relaxed), USABLE_SIZE.load(Relaxed));
+    let mark = |pointer: *mut c_void| crate::stack::module_mark(pointer as usize);
+    if let (Some(one), Some(other)) = (mark(malloc), mark(usable_size)) {
+        if one != other {
+            USABLE_SIZE.store(core::ptr::null_mut(), Release);
+        }
+        return;
+    }
+    // Forty microseconds: it looks through the symbols of the C library for the nearest.
     let base = |pointer: *mut c_void| {
         let dladdr = DLADDR.load(Relaxed);
         if dladdr.is_null() || pointer.is_null() {
@@ -239,8 +260,8 @@ fn keep_one_allocator() {
         };
         if found == 0 { core::ptr::null_mut() } else { info.base }
     };
-    let malloc = base(MALLOC.load(Relaxed));
-    if malloc.is_null() || malloc != base(USABLE_SIZE.load(Relaxed)) {
+    let malloc = base(malloc);
+    if malloc.is_null() || malloc != base(usable_size) {
         USABLE_SIZE.store(core::ptr::null_mut(), Release);
     }
 }

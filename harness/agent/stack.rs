@@ -112,6 +112,12 @@ pub(crate) fn set_module_hook(hook: module::Hook) {
     MODULE_HOOK.store(hook as *mut c_void, Release);
 }
 
+/// Something that is one for all code of a module and another for each module; none for code that lies
+/// in no module, or in one without unwind tables.
+pub(crate) fn module_mark(code: usize) -> Option<usize> {
+    module::find(code).map(|module| module.unwind_header)
+}
+
 /// To be called when `dlopen` or `dlclose` has returned: addresses may mean something else now.
 /// Not from a hook, since it may take the loader's lock.
 pub(crate) fn flush() {

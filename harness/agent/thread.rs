@@ -11,7 +11,7 @@ use crate::local;
 use crate::next::forward;
 use crate::note;
 use crate::sys;
-use crate::table::{SHARDS, THREAD_SLOTS, Thread};
+use crate::table::{THREAD_SLOTS, Thread};
 
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type Create = unsafe extern "C" fn(*mut c_void, *const c_void, Start, *mut c_void) -> c_int;
@@ -91,7 +91,7 @@ unsafe extern "C-unwind" fn begin(own: *mut c_void) -> *mut c_void {
 fn mark(creation: u32) {
     if let Some(region) = local::region() {
         let shard = heap::shard(region);
-        if !core::ptr::eq(shard, &region.shards[SHARDS]) {
+        if !heap::is_shared(region, shard) {
             shard.creation.store(creation, Relaxed);
         }
     }

@@ -285,11 +285,11 @@ fn waiting_pairs(case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Population 
         let ports: Vec<_> = pairs.iter().map(|pair| (pair.local, pair.remote)).collect();
         // A namespace of its own has gone with the trial; its count was exact already.
         let confirmed = match seen.net {
-            NetRecord::Private => vec![true; pairs.len()],
+            NetRecord::Private => ports.into_iter().collect(),
             NetRecord::Host => time_wait::confirmed(std::process::id(), &ports),
         };
         let mut named: HashMap<u32, Option<Creation>> = HashMap::new();
-        for (pair, _) in pairs.iter().zip(confirmed).filter(|(_, confirmed)| *confirmed) {
+        for pair in pairs.iter().filter(|pair| confirmed.contains(&(pair.local, pair.remote))) {
             let Some(round) = (part.round_of)(pair.round) else { continue };
             population.things.push(Thing {
                 resource: Resource::TimeWait,

@@ -464,10 +464,8 @@ impl Watch<'_> {
         for descendant in descendants.iter() {
             collect(&descendant.region);
         }
-        if noted.is_empty() {
-            return 0;
-        }
-        time_wait::confirmed(self.pid, &noted).into_iter().filter(|waits| *waits).count() as u64
+        let confirmed = time_wait::confirmed(self.pid, &noted);
+        noted.iter().filter(|pair| confirmed.contains(pair)).count() as u64
     }
 
     /// Lets the main process leave, and reads at its exit what can be read only there: zombies and

@@ -111,6 +111,14 @@ impl RegionMap {
         paths
     }
 
+    /// Process ids of all regions of a trial, by their files' names.
+    pub(crate) fn processes(directory: &Path) -> Vec<u32> {
+        let pid = |path: PathBuf| path.file_name()?.to_str()?.split_once('-')?.0.parse().ok();
+        let mut pids: Vec<u32> = Self::paths(directory).into_iter().filter_map(pid).collect();
+        pids.dedup();
+        pids
+    }
+
     /// Process id.
     pub(crate) fn process(&self) -> u32 {
         self.pid.load(Relaxed)
@@ -120,7 +128,7 @@ impl RegionMap {
     /// frees what it inherited over a fork goes below zero.
     pub(crate) fn heap(&self) -> Heap {
         let mut heap = Heap::default();
-        for shard in &self.shards {
+        for shard in self.shards_in_use() {
             let allocs = shard.allocs.load(Relaxed);
             heap.calls += allocs;
             heap.blocks += allocs.wrapping_sub(shard.frees.load(Relaxed)) as i64;
@@ -128,6 +136,15 @@ impl RegionMap {
                 shard.alloc_bytes.load(Relaxed).wrapping_sub(shard.free_bytes.load(Relaxed)) as i64;
         }
         heap
+    }
+
+    /// The heap counters that anyone has ever written, the shared ones among them.
+    fn shards_in_use(&self) -> impl Iterator<Item = &table::Shard> {
+        let words = self.shards_used.iter().map(|word| word.load(Acquire)).enumerate();
+        let used = words.filter(|(_, bits)| *bits != 0).flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
+        });
+        used.chain([table::SHARDS]).map(|at| &self.shards[at])
     }
 
     /// The return addresses of a stack, innermost first; where it was taken on a thread that the

@@ -82,9 +82,8 @@ fn find(
     strangers: Option<&Strangers<'_>>,
 ) -> Vec<Survivor> {
     let mut stats: Vec<Stat> = Vec::new();
-    for path in RegionMap::paths(directory) {
-        let Some(region) = RegionMap::open(&path) else { continue };
-        if let Ok(stat) = process::stat(region.process())
+    for pid in RegionMap::processes(directory) {
+        if let Ok(stat) = process::stat(pid)
             && belongs(&stat, directory, network)
         {
             stats.push(stat);

@@ -58,7 +58,8 @@ pub(crate) const ENTRY_PROBES: usize = 64;
 /// Longest name kept with an entry, in bytes. A longer path has no entry.
 pub(crate) const ENTRY_TEXT: usize = 320;
 
-/// Flag: take a stack for each heap block, and for each lock.
+/// Flag: take a stack for each heap block, and for each lock. Asked once, when a process opens its
+/// region.
 pub(crate) const FLAG_HEAP_STACKS: u32 = 1;
 /// Flag: take a stack for each descriptor.
 pub(crate) const FLAG_FD_STACKS: u32 = 2;
@@ -235,7 +236,9 @@ pub(crate) struct Region {
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
-    /// Heap counters.
+    /// Which shards have ever had an owner, a bit each, so that a reader need not touch the rest.
+    pub(crate) shards_used: [AtomicU64; SHARDS / 64],
+    /// Heap counters; the last is the shared one.
     pub(crate) shards: [Shard; SHARDS + 1],
     /// Descriptors by number.
     pub(crate) fds: [Fd; FD_SLOTS],
@@ -292,7 +295,8 @@ pub(crate) struct Fd {
     pub(crate) kind: AtomicU32,
     /// Creation stack.
     pub(crate) stack: AtomicU32,
-    /// Inode of what it referred to when it was made; the kernel must agree before the stack is believed.
+    /// Inode of what it referred to when it was made, 0 where no stack was taken; the kernel must agree
+    /// before the stack is believed.
     pub(crate) inode: AtomicU64,
     /// Round of its birth.
     pub(crate) round: AtomicU32,

@@ -1,8 +1,8 @@
 //! What the agent costs the process it is in, against the same process without it.
 //!
 //! `counting` is the agent with no stacks, `descriptor stacks` is how every trial runs, `heap stacks`
-//! is how a suspected one is run again. One operation is a malloc and its free, or an open and its close;
-//! the figures are for a thousand.
+//! is how a suspected one is run again. One operation is a malloc and its free, an open and its close, or
+//! a row put into SQLite; the figures are for a thousand. With two threads the slower one counts.
 
 mod in_turn;
 mod preload;
@@ -19,13 +19,14 @@ use preload::table::{FLAG_FD_STACKS, FLAG_HEAP_STACKS};
 /// Operations of one worker: some tens of milliseconds, so that its start does not matter.
 const MALLOCS: u64 = 1_000_000;
 const OPENS: u64 = 20_000;
+const ROWS: u64 = 20_000;
 /// With a stack for every block a malloc takes far longer.
 const TRACKED: u64 = 50_000;
 
 /// Nanoseconds for one operation in a worker of its own.
-fn work(agent: Option<(&Agent, u32)>, what: &str, operations: u64) -> f64 {
+fn work(agent: Option<(&Agent, u32)>, what: &str, operations: u64, threads: u32) -> f64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench-agent-worker"));
-    command.args([what, &operations.to_string()]);
+    command.args([what, &operations.to_string(), &threads.to_string()]);
     let table = agent.map(|(agent, flags)| agent.table(flags));
     if let Some(table) = &table {
         table.preload(&mut command);
@@ -45,10 +46,13 @@ fn agent(criterion: &mut Criterion) {
         .sampling_mode(SamplingMode::Flat)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(2));
-    for (title, what, operations) in [
-        ("1000 malloc+free, mixed sizes", "malloc", MALLOCS),
-        ("1000 malloc+free, thread cache", "hot", MALLOCS),
-        ("1000 open+close", "open", OPENS),
+    for (title, what, operations, threads) in [
+        ("1000 malloc+free, mixed sizes", "malloc", MALLOCS, 1),
+        ("1000 malloc+free, mixed sizes, two threads", "malloc", MALLOCS, 2),
+        ("1000 malloc+free, thread cache", "hot", MALLOCS, 1),
+        ("1000 malloc+free, thread cache, two threads", "hot", MALLOCS, 2),
+        ("1000 open+close", "open", OPENS, 1),
+        ("1000 rows into SQLite", "insert", ROWS, 1),
     ] {
         let way = |name, agent: Option<(_, u32)>| {
             let tracked = agent.is_some_and(|(_, flags)| flags & FLAG_HEAP_STACKS != 0);
@@ -56,7 +60,7 @@ fn agent(criterion: &mut Criterion) {
             // A worker does the same work whatever number of iterations is asked for; its time for
             // one operation is scaled to a thousand, since a duration cannot tell parts of a nanosecond.
             Way::new(name, move |iterations| {
-                let each = work(agent, what, operations);
+                let each = work(agent, what, operations, threads);
                 Duration::from_secs_f64(each * 1e-9 * 1000.0 * iterations as f64)
             })
         };

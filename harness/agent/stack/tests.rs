@@ -256,5 +256,11 @@ mod walk {
         let here = 0_usize;
         let stopped = tower(7, &mut high, 0, &raw const here as usize);
         assert_eq!(stopped, 9, "eight storeys and this function, whose own caller lies above");
+
+        let mark = |code: *const c_void| super::super::module_mark(code as usize);
+        let own = mark(tower as *const c_void).expect("this program has unwind tables");
+        assert_eq!(mark(told as *const c_void), Some(own), "one module, one mark");
+        assert_ne!(mark(dl_iterate_phdr as *const c_void), Some(own), "the C library is another");
+        assert_eq!(mark(&raw const here as *const c_void), None, "a stack is no module");
     }
 }

@@ -22,13 +22,14 @@ fn parse(sockstat: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// Which of the given (local, remote) ports the kernel has in TIME_WAIT in the process's namespace.
-pub(crate) fn confirmed(pid: u32, noted: &[(u16, u16)]) -> Vec<bool> {
-    let waiting: HashSet<(u16, u16)> = socket::time_wait_pairs(pid)
-        .into_iter()
-        .map(|(local, remote)| (local.port(), remote.port()))
-        .collect();
-    noted.iter().map(|pair| waiting.contains(pair)).collect()
+/// Those of the given (local, remote) ports that the kernel has in TIME_WAIT in the process's namespace.
+pub(crate) fn confirmed(pid: u32, noted: &[(u16, u16)]) -> HashSet<(u16, u16)> {
+    let noted: HashSet<(u16, u16)> = noted.iter().copied().collect();
+    let mut waiting = HashSet::new();
+    if !noted.is_empty() {
+        socket::time_wait_pairs(pid, |local, remote| waiting.extend(noted.get(&(local, remote))));
+    }
+    waiting
 }
 
 #[cfg(test)]

@@ -91,19 +91,25 @@ fn a_leak_above_the_cap_is_red() {
 /// A descriptor comes with the heap behind it, and that has to be accepted as well.
 #[test]
 fn one_entry_does_not_hide_what_comes_along() {
-    let fd = "[[accepted]]\ncase = \"store_inline::leaky\"\nresource = \"fd\"\n\
-              function = \"store_inline::leaky\"\nmax = 3\nreason = \"r\"\nexpires = 9999-12-31\n";
-    let heap = |function: &str| {
+    let accept = |resource: &str, function: &str, max: &str| {
         format!(
-            "[[accepted]]\ncase = \"leaky::store_inline::*\"\nresource = \"heap\"\nfunction = \"{function}\"\n\
-             max = \"1 MiB\"\nreason = \"r\"\nexpires = 9999-12-31\n"
+            "[[accepted]]\ncase = \"leaky::store_inline::*\"\nresource = \"{resource}\"\n\
+             function = \"{function}\"\nmax = {max}\nreason = \"r\"\nexpires = 9999-12-31\n"
         )
     };
-    let (red, trial) = ran("", fd, "store_inline::leaky");
+    let fd = accept("fd", "store_inline::leaky", "3");
+    let (red, trial) = ran("", &fd, "store_inline::leaky");
     assert_eq!((red.code, trial.verdict), (Some(RED), Verdict::Leaked), "{}", red.output);
     let leak = leaks(&trial)[0];
     assert!(leak.note.as_ref().is_some_and(|note| note.contains("its heap")), "{leak:#?}");
-    let all = [fd.to_owned(), heap("store_inline::leaky"), heap("leaky::use_store")].concat();
+    let all = [
+        fd,
+        accept("heap", "store_inline::leaky", "\"1 MiB\""),
+        accept("heap", "leaky::use_store", "\"1 MiB\""),
+        accept("mapping", "store_inline::leaky", "\"32 KiB\""),
+        accept("lock", "store_inline::leaky", "12"),
+    ]
+    .concat();
     let (green, trial) = ran("", &all, "store_inline::leaky");
     assert_eq!((green.code, trial.verdict), (Some(0), Verdict::Tolerated), "{}", green.output);
 }

@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{Duration, Instant};
 
 use crate::pidfd::peer_has_closed;
 use crate::probe::fd::Descriptor;
+use crate::probe::state::limit;
 use crate::probe::{self, process};
 use crate::region::{ControlMap, Heap, RegionMap};
 use crate::table::{FD_SLOTS, ROLE_ACCEPT, STACKS};
@@ -49,6 +51,11 @@ pub(crate) struct Descendant {
     blocks: HashMap<u32, Stair>,
     first_sample: u32,
     last_sample: u32,
+    /// When those were taken.
+    seen: (Instant, Instant),
+    /// Its soft limit on descriptors, and how many it had when they were last counted.
+    pub(crate) fd_limit: Option<u64>,
+    pub(crate) fd_count: u64,
 }
 
 /// What one stack has made over time.
@@ -136,7 +143,15 @@ impl Descendant {
             blocks: HashMap::new(),
             first_sample: number,
             last_sample: number,
+            seen: (Instant::now(), Instant::now()),
+            fd_limit: limit(pid, libc::RLIMIT_NOFILE).map(|(soft, _)| soft),
+            fd_count: 0,
         }
+    }
+
+    /// How long it was watched.
+    pub(crate) fn watched(&self) -> Duration {
+        self.seen.1 - self.seen.0
     }
 
     /// Whether the process runs, and runs this image.
@@ -151,6 +166,7 @@ impl Descendant {
             return;
         }
         self.last_sample = number;
+        self.seen.1 = Instant::now();
         // An exec keeps the number: the command may be another one now.
         if self.command.is_empty() || number.is_power_of_two() {
             self.command = process::command_line(self.pid);
@@ -194,6 +210,7 @@ impl Descendant {
         if open.is_empty() || rest < open.len() as u64 {
             return;
         }
+        self.fd_count = open.len() as u64;
         let sockets = probe::socket::table(self.pid);
         for id in suspects {
             let mut alive = 0;

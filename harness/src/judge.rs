@@ -16,7 +16,8 @@ mod finding;
 use std::collections::BTreeMap;
 
 use watertight_report::model::{
-    Cleanup, CleanupStatus, Finding, Frame, ProcessFacts, Resource, Status, Unmeasured, Verdict,
+    Cleanup, CleanupStatus, Finding, Forecast, Frame, ProcessFacts, Resource, Status, Unmeasured,
+    Verdict,
 };
 
 use crate::case::Budget;
@@ -150,6 +151,8 @@ pub(crate) struct Staircase {
     pub(crate) per_step: i64,
     pub(crate) creation: Option<Creation>,
     pub(crate) note: Option<String>,
+    /// When it meets a limit if it goes on like this.
+    pub(crate) forecast: Option<Forecast>,
 }
 
 /// Something that is there when the trial is over: a process, a file, a segment of shared memory.
@@ -356,6 +359,7 @@ pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verd
         .made(staircase.creation.clone());
         atom.subject = Some(staircase.subject.clone());
         atom.note = staircase.note.clone();
+        atom.forecast = staircase.forecast.clone();
         atoms.push(atom);
     }
     let mut findings = group(atoms);

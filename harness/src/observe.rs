@@ -95,7 +95,11 @@ pub(crate) enum Purpose {
     /// Count, and repeat while something still grows.
     Measure,
     /// Run exactly this many rounds with a stack for every heap block.
-    Explain { rounds: u32 },
+    Explain {
+        rounds: u32,
+        /// Whether waiting for what may still be released has helped the first time.
+        patient: bool,
+    },
     /// Measure again, alone, with a longer settle time.
     Alone,
     /// Run exactly this many rounds, and settle nothing: every plant is meant to stay.
@@ -130,6 +134,8 @@ pub(crate) struct Observation {
     /// The cases that ran, in shared mode, in their order.
     pub(crate) steps: Vec<Step>,
     pub(crate) unsettled: bool,
+    /// Whether everything that was waited for was released.
+    pub(crate) waiting_helped: bool,
     /// Connects that were refused, in a private namespace.
     pub(crate) refused_connects: u64,
     pub(crate) region: Option<RegionMap>,
@@ -206,7 +212,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         births: Births::default(),
         steady: Vec::new(),
         steps: Vec::new(),
-        waiting_helps: true,
+        waiting_helps: !matches!(purpose, Purpose::Explain { patient: false, .. }),
         settling: Duration::ZERO,
         unsettled: false,
         refused_connects: 0,
@@ -256,6 +262,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         steady: watch.steady,
         steps: watch.steps,
         unsettled: watch.unsettled,
+        waiting_helped: watch.waiting_helps,
         refused_connects: watch.refused_connects,
         region: watch.region,
         output: subject.output(),

@@ -83,7 +83,11 @@ impl SharedRun {
             share.with_part(|part| is_suspected(&cases[share.index], part, evidence))
         });
         if suspected
-            && let Ok(explained) = observe(run, script, Purpose::Explain { rounds: self.passes })
+            && let Ok(explained) = observe(
+                run,
+                script,
+                Purpose::Explain { rounds: self.passes, patient: seen.waiting_helped },
+            )
         {
             for (share, evidence) in shares.iter().zip(&mut all) {
                 let own = Share::new(&explained, share.index, &self.selected);

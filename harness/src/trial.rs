@@ -91,8 +91,11 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     if is_suspected(case, &part, &evidence) {
         // Alone, so that stacks for every block disturb nobody and nobody disturbs them.
         let _alone = run.alone.write().unwrap_or_else(PoisonError::into_inner);
-        let rounds = seen.rounds.max(EXPLAIN_ROUNDS_MIN);
-        if let Ok(explained) = observe(run, Script::Case(case), Purpose::Explain { rounds }) {
+        // A body that can run once only is run once only.
+        let enough = EXPLAIN_ROUNDS_MIN.min(case.rounds.unwrap_or(EXPLAIN_ROUNDS_MIN));
+        let rounds = seen.rounds.max(enough);
+        let purpose = Purpose::Explain { rounds, patient: seen.waiting_helped };
+        if let Ok(explained) = observe(run, Script::Case(case), purpose) {
             duration += explained.duration;
             explain(case, &mut evidence, &Part::whole(&explained), &namer);
         }

@@ -3,11 +3,13 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-use watertight_report::model::Resource;
+use watertight_report::model::{Forecast, Resource};
 
+use crate::descendant::Descendant;
 use crate::explain::Namer;
 use crate::judge::{self, Creation, Staircase, deltas};
 use crate::observe::{Observation, Steady};
+use crate::run::memory_limit;
 
 /// Staircases of one process that are named at most: each costs a symbolised stack.
 const STAIRCASES_MAX: usize = 16;
@@ -24,6 +26,7 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
     let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     for descendant in descendants.iter().filter(|descendant| !repeated.contains(&descendant.pid)) {
         let raw = descendant.staircases().into_iter().filter(|raw| raw.is_heap == explained);
+        let mut own = Vec::new();
         for raw in raw.take(STAIRCASES_MAX) {
             let creation = namer.creation(&descendant.region, &descendant.executable, raw.stack);
             if creation.as_ref().is_some_and(is_bounded_cache) {
@@ -36,7 +39,7 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
                 (false, true) => (Resource::Socket, raw.what, raw.things.into()),
                 (false, false) => (Resource::Fd, raw.what, raw.things.into()),
             };
-            found.push(Staircase {
+            own.push(Staircase {
                 subject: descendant.command.clone(),
                 resource,
                 what,
@@ -47,10 +50,55 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
                     "made at {} different times while the process ran, none of it released",
                     raw.samples
                 )),
+                forecast: None,
             });
         }
+        foresee(&mut own, descendant);
+        found.extend(own);
     }
     one_for_each_program(found)
+}
+
+/// When a process that goes on like this meets its limit on descriptors, or the machine's memory: all
+/// its staircases together.
+fn foresee(stairs: &mut [Staircase], descendant: &Descendant) {
+    let watched_ms = descendant.watched().as_millis() as u64;
+    let is_fd = |resource: Resource| matches!(resource, Resource::Fd | Resource::Socket);
+    let rate = |is_it: &dyn Fn(Resource) -> bool| -> u64 {
+        let of_kind = stairs.iter().filter(|stair| is_it(stair.resource));
+        of_kind.map(|stair| stair.growth.max(0) as u64).sum()
+    };
+    let seconds = |limit: u64, now: u64, growth: u64| {
+        let left = u128::from(limit.saturating_sub(now)) * u128::from(watched_ms);
+        left.checked_div(u128::from(growth) * 1000).and_then(|it| u64::try_from(it).ok())
+    };
+    let fds = descendant.fd_limit.and_then(|limit| {
+        let at = seconds(limit, descendant.fd_count, rate(&is_fd))?;
+        Some(Forecast::new("RLIMIT_NOFILE", limit, at, "second"))
+    });
+    let heap = rate(&|resource| resource == Resource::Heap);
+    let limit = if heap > 0 { memory_limit() } else { 0 };
+    let memory = seconds(limit, 0, heap).map(|at| Forecast::new("memory", limit, at, "second"));
+    for stair in stairs {
+        stair.forecast = if is_fd(stair.resource) { fds.clone() } else { memory.clone() };
+    }
+}
+
+/// At which repetition a count that goes on growing like this meets its limit.
+fn at_repetition(
+    resource: Resource,
+    fd_limit: Option<u64>,
+    series: &[i64],
+    per_step: i64,
+) -> Option<Forecast> {
+    let (name, limit, now) = match resource {
+        Resource::Fd | Resource::Socket => ("RLIMIT_NOFILE", fd_limit?, *series.last()?),
+        Resource::Heap => ("memory", memory_limit(), 0),
+        _ => return None,
+    };
+    let per_step = u64::try_from(per_step).ok().filter(|per_step| *per_step > 0)?;
+    let at = limit.saturating_sub(now.max(0) as u64) / per_step + series.len() as u64 - 1;
+    Some(Forecast::new(name, limit, at, "repetition"))
 }
 
 /// A test that is repeated starts its daemon again in each round: what each of them leaked is told once.
@@ -124,6 +172,7 @@ fn steady_growth(
         per_step,
         creation,
         note: Some(format!("it grew with each of {repetitions} repetitions")),
+        forecast: None,
     };
     let kinds: [(Resource, &str, &[i64]); 3] = [
         (Resource::Fd, "descriptors", &steady.fds),
@@ -164,13 +213,11 @@ fn steady_growth(
                 Some((false, name)) => (resource, name.clone()),
                 None => (resource, what.to_owned()),
             };
-            found.push(stair(
-                resource,
-                what,
-                growth,
-                growth / (repetitions as i64 - 1).max(1),
-                creation,
-            ));
+            let per_step = growth / (repetitions as i64 - 1).max(1);
+            let mut stair = stair(resource, what, growth, per_step, creation);
+            let limit = descendant.and_then(|descendant| descendant.fd_limit);
+            stair.forecast = at_repetition(resource, limit, series, per_step);
+            found.push(stair);
             told = true;
         }
         if !told {

@@ -1,6 +1,6 @@
 //! From single things to findings: what was made at one site in one subject is one finding.
 
-use watertight_report::model::{Finding, Part, ProcessFacts, Resource, Status};
+use watertight_report::model::{Finding, Forecast, Part, ProcessFacts, Resource, Status};
 
 use super::Creation;
 
@@ -16,6 +16,7 @@ pub(super) struct Atom {
     pub(super) budget: Option<u64>,
     pub(super) process: Option<ProcessFacts>,
     pub(super) note: Option<String>,
+    pub(super) forecast: Option<Forecast>,
 }
 
 impl Atom {
@@ -37,6 +38,7 @@ impl Atom {
             budget: None,
             process: None,
             note: None,
+            forecast: None,
         }
     }
 
@@ -85,6 +87,8 @@ fn finding(mut atoms: Vec<Atom>) -> Finding {
     finding.budget = first.budget;
     finding.process = first.process;
     finding.note = first.note.or_else(|| atoms.iter().find_map(|atom| atom.note.clone()));
+    finding.forecast =
+        first.forecast.or_else(|| atoms.iter().find_map(|atom| atom.forecast.clone()));
     if let Some(subject) = first.subject {
         finding.subject = subject;
     }

@@ -76,7 +76,7 @@ impl Watch<'_> {
 
     fn rounds_max(&self, case: &Case) -> u32 {
         match self.purpose {
-            Purpose::Explain { rounds } | Purpose::Canary { rounds } => rounds,
+            Purpose::Explain { rounds, .. } | Purpose::Canary { rounds } => rounds,
             _ => case.rounds.unwrap_or(ROUNDS_LONG),
         }
     }

@@ -33,7 +33,8 @@ fn parse(status: &str) -> (u32, u64) {
     (umask.unwrap_or(0), blocked.unwrap_or(0))
 }
 
-fn limit(pid: u32, number: u32) -> Option<(u64, u64)> {
+/// Soft and hard limit of a process (prlimit(2)).
+pub(crate) fn limit(pid: u32, number: u32) -> Option<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: prlimit(2) writes the structure; nothing is set.
     let result =

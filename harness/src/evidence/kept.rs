@@ -135,7 +135,7 @@ impl Finder<'_> {
             let (before, now) = (is_set(first.blocked), is_set(last.blocked));
             if before != now && !LIBC_SIGNALS.contains(&signal) {
                 let how = if now { "blocked" } else { "unblocked" };
-                let what = format!("{} {how} on the test's thread", signal_name(signal));
+                let what = format!("signal mask: {} {how}", signal_name(signal));
                 kept.extend(state(ENTRY_MASK, signal, what));
             }
         }
@@ -157,14 +157,11 @@ impl Finder<'_> {
             if entry.value == entry.before {
                 return None;
             }
-            let what = match entry.kind {
-                ENTRY_ENV if entry.value == 0 => {
-                    format!("environment variable {}, removed", entry.text)
-                }
-                ENTRY_ENV if entry.before == 0 => {
-                    format!("environment variable {}, set", entry.text)
-                }
-                ENTRY_ENV => format!("environment variable {}, changed", entry.text),
+            let name = &entry.text;
+            let what = match (entry.kind, entry.before, entry.value) {
+                (ENTRY_ENV, _, 0) => format!("environment variable {name} (it was removed)"),
+                (ENTRY_ENV, 0, _) => format!("environment variable {name} (it was not set)"),
+                (ENTRY_ENV, ..) => format!("environment variable {name} (it had another value)"),
                 _ => format!("handler of {}", signal_name(entry.identity)),
             };
             self.kept(Resource::State, what, Some(entry), |_| false)

@@ -1,7 +1,10 @@
 //! What counts as a leak, as tables.
 
 use proptest::prelude::*;
+use watertight_report::model::{Cleanup, CleanupStatus, Frame, ProcessFacts, Resource, Unmeasured};
 
+use super::heap::KEEPER_BYTES_MAX;
+use super::series::classify_heap;
 use super::*;
 
 #[test]

@@ -1,5 +1,6 @@
 //! The rounds of one case: as many as can still tell something.
 
+use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::case::{Case, ROUNDS_MAX};
 use crate::judge;
 use crate::region::{Heap, read_text};
 use crate::subject::Subject;
-use crate::table::{BODY_PASSED, GO_AGAIN};
+use crate::table::{BODY_PASSED, ENTRY_PATH, GO_AGAIN};
 
 /// Confirming rounds may add this much, or twice the first round, whichever is more.
 const CONFIRM_MIN: Duration = Duration::from_secs(1);
@@ -96,8 +97,16 @@ impl Watch<'_> {
             true if heap || others => spent <= CONFIRM_MIN.max(first_round * CONFIRM_FACTOR),
             // What is exact was seen often enough.
             false if others => false,
+            // Each round would leave more of it.
+            _ if self.leaves_files() => false,
             _ => self.heap_may_come_back(first_round, spent),
         }
+    }
+
+    /// Whether something that the body has created lies about already.
+    fn leaves_files(&self) -> bool {
+        let noted = self.region.as_ref().map(|region| region.entries(&[ENTRY_PATH]));
+        noted.unwrap_or_default().iter().any(|entry| Path::new(&entry.text).exists())
     }
 
     /// Whether live heap may be that of a container that grows with pauses, or of a cache that is not

@@ -19,6 +19,9 @@ pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
         Resource::Fd => {
             "close or drop what that line opens, on every path out; look for who keeps it: a registry, a static, a task"
         }
+        Resource::Socket if finding.what.ends_with("(close_wait)") => {
+            "the other side has closed it: drop the connection once reading gives its end, and give up on one that says nothing (a read timeout)"
+        }
         Resource::Socket => {
             "close the connection or listener that line makes, on every path out; a client needs its session closed, not only its call ended"
         }
@@ -42,12 +45,18 @@ pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
         }
         Resource::Mapping => "unmap what that line maps, on every path out",
         Resource::File => {
-            "remove what that line creates, or create it in a temporary directory that removes itself"
+            "remove what that line creates, or create it in a temporary directory that removes itself (`TempDir`), and let that be dropped"
         }
-        Resource::Shm => "unlink the shared memory object (`shm_unlink`), on every path out",
+        Resource::Shm => {
+            "remove it on every path out (`shm_unlink`; for System V `shmctl` with `IPC_RMID`): it stays until the machine is started again"
+        }
         Resource::InotifyWatch => "remove the watch, or close the inotify descriptor it belongs to",
-        Resource::Lock => "release the lock, or close the file it is held on",
-        Resource::State => "put it back at the end of the test, on the failing paths too",
+        Resource::Lock => {
+            "release the lock on every path out, or close the file it is held on: the next one who wants it waits for ever"
+        }
+        Resource::State => {
+            "put it back in a guard's `Drop`, so that failing paths do it too; what is meant for a child is set on the child (`Command::env`, `current_dir`)"
+        }
         Resource::Gauge => "whatever raises the gauge must lower it again on every path out",
         Resource::Cleanup => match cleanup_status(trial, finding) {
             Some(CleanupStatus::Failed) => {

@@ -1,0 +1,62 @@
+//! Where a thing was made, and what its stack says of how long it is meant to live.
+
+use watertight_report::model::Frame;
+
+/// Where a thing was made, as the symboliser tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Creation {
+    pub(crate) site: Option<Frame>,
+    pub(crate) via: Option<Frame>,
+    pub(crate) stack: Vec<Frame>,
+}
+
+impl Creation {
+    /// A line that is known without a stack.
+    pub(crate) fn at(site: Frame) -> Self {
+        Self { site: Some(site), ..Self::default() }
+    }
+
+    /// Things made under one key are one finding.
+    pub(super) fn key(&self) -> String {
+        match &self.site {
+            Some(site) => format!("{}:{}", site.file, site.line),
+            None => {
+                self.stack.iter().map(|frame| frame.function.as_str()).collect::<Vec<_>>().join("<")
+            }
+        }
+    }
+
+    /// Whether the stack passes through a once-initialiser: such a thing is made once in a process.
+    pub(crate) fn is_once(&self) -> bool {
+        const ONCE: [&str; 9] = [
+            "sync::once::Once::call",
+            "sync::poison::once::Once::call",
+            "sync::once_lock::OnceLock",
+            "sync::lazy_lock::LazyLock",
+            "once_cell::",
+            "lazy_static::",
+            "pthread_once",
+            "sys::sync::once::",
+            "tokio::signal::",
+        ];
+        self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
+    }
+
+    /// The function of the C library that keeps what is allocated on this stack for good and by design:
+    /// setenv(3) cannot know who still holds the old value.
+    pub(crate) fn known_keeper(&self) -> Option<&str> {
+        const KEEPERS: [&str; 3] = ["setenv", "putenv", "__add_to_environ"];
+        let inner = self.stack.iter().take_while(|frame| Some(*frame) != self.site.as_ref());
+        let mut names = inner.into_iter().map(|frame| frame.function.as_str());
+        names.find(|name| KEEPERS.contains(name))
+    }
+
+    /// Whether the stack is that of a tokio task being made: its cell is allocated below the spawn. A
+    /// stack of code that *runs* in a task passes through the runtime further out.
+    pub(super) fn is_task(&self) -> bool {
+        const MADE: [&str; 4] =
+            ["task::new_task", "RawTask::new", "task::core::Cell", "task::raw::RawTask"];
+        let inner = self.stack.iter().take_while(|frame| Some(*frame) != self.site.as_ref());
+        inner.into_iter().any(|frame| MADE.iter().any(|made| frame.function.contains(made)))
+    }
+}

@@ -1,0 +1,98 @@
+//! What is counted at every boundary: descriptors, threads, tasks, mapped bytes, port pairs, gauges.
+
+use std::collections::BTreeMap;
+
+use watertight_report::model::{Resource, Status};
+
+use super::finding::Atom;
+use super::heap::task_creation;
+use super::series::{Growth, classify, deltas, median};
+use super::{Creation, Evidence, Population, Thing};
+use crate::case::Budget;
+
+pub(super) fn judge(
+    population: &Population,
+    evidence: &Evidence,
+    budget: &Budget,
+    atoms: &mut Vec<Atom>,
+) {
+    let mut allowed = budget.allowed(population.resource);
+    if population.resource == Resource::Fd {
+        // Sockets are descriptors too; the kernel counts them together.
+        allowed += budget.allowed(Resource::Socket);
+    }
+    let growth = classify(&population.series, allowed as i64, 1);
+    let status = match growth {
+        Growth::None => return,
+        Growth::Step => Status::Step,
+        Growth::Allowed => Status::Accepted,
+        Growth::Leak => Status::Leak,
+        Growth::Unconfirmed => {
+            let grown = deltas(&population.series).first().copied().unwrap_or(0);
+            if grown <= allowed as i64 { Status::Accepted } else { Status::Leak }
+        }
+    };
+    // Within its own default budget TIME_WAIT is not worth a word.
+    if population.resource == Resource::TimeWait && status == Status::Accepted {
+        return;
+    }
+    let rounds = population.series.len() - 1;
+    let mut groups: BTreeMap<String, Vec<&Thing>> = BTreeMap::new();
+    for thing in &population.things {
+        let key = thing.creation.as_ref().map_or_else(|| thing.what.clone(), Creation::key);
+        groups.entry(format!("{:?} {key}", thing.resource)).or_default().push(thing);
+    }
+    let mut told = 0;
+    for things in groups.into_values() {
+        let first = things[0];
+        let mut births = vec![0i64; rounds];
+        for thing in &things {
+            if let Some(count) = births.get_mut((thing.round as usize).saturating_sub(1)) {
+                *count += thing.amount;
+            }
+        }
+        let total = things.iter().map(|thing| thing.amount).sum();
+        let once = !evidence.repeated && first.creation.as_ref().is_some_and(Creation::is_once);
+        // Under a leak, what was made in round 1 alone is a step beside it.
+        let early = evidence.repeated && births.iter().skip(1).all(|count| *count == 0);
+        let status = if status == Status::Leak && (once || early) { Status::Step } else { status };
+        if status == Status::Leak {
+            told += things.len();
+        }
+        let per_round = match births.get(1..) {
+            Some(later) if !later.is_empty() => median(later),
+            _ => median(&births),
+        };
+        // Of the last round's things the first one names the rest.
+        let newest = things.iter().rev().max_by_key(|thing| thing.round).unwrap_or(&first);
+        let mut atom = Atom::new(status, newest.resource, newest.what.clone(), total, per_round)
+            .made(newest.creation.clone());
+        if population.resource == Resource::TimeWait {
+            atom.budget = Some(allowed);
+        }
+        atoms.push(atom);
+    }
+    let all_once = !evidence.repeated
+        && !population.things.is_empty()
+        && population
+            .things
+            .iter()
+            .all(|thing| thing.creation.as_ref().is_some_and(Creation::is_once));
+    if told == 0 && !all_once && (population.things.is_empty() || status == Status::Leak) {
+        // Counted, but nothing that can be pointed at.
+        let deltas = deltas(&population.series);
+        let per_round =
+            median(deltas.get(1..).filter(|later| !later.is_empty()).unwrap_or(&deltas));
+        let grown = population.series[rounds] - population.series[0];
+        let mut atom =
+            Atom::new(status, population.resource, population.what.clone(), grown, per_round);
+        if population.resource == Resource::TimeWait {
+            atom.budget = Some(allowed);
+        }
+        atom.creation = match population.resource {
+            Resource::Task => task_creation(evidence),
+            _ => population.declared.clone(),
+        };
+        atoms.push(atom);
+    }
+}

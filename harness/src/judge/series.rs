@@ -1,0 +1,117 @@
+//! What a series of counts says, one at each boundary.
+
+/// How many last rounds must agree.
+pub(crate) const LAST_ROUNDS: usize = 3;
+/// Heap growth is believed after this many growing rounds at the end.
+pub(crate) const HEAP_ROUNDS: usize = 3;
+
+/// What a series of counts says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// Nothing is left.
+    None,
+    /// Growth that has stopped.
+    Step,
+    /// Growth in every round that counts, within what is allowed.
+    Allowed,
+    /// Growth in every round that counts.
+    Leak,
+    /// Growth, in too few rounds to tell.
+    Unconfirmed,
+}
+
+/// Growth in each round.
+pub(crate) fn deltas(series: &[i64]) -> Vec<i64> {
+    series.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// Judges one series. `confirm` is the number of rounds after the first that must agree.
+pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
+    let deltas = deltas(series);
+    let (Some(first), Some(last)) = (series.first(), series.last()) else { return Growth::None };
+    if last <= first {
+        return Growth::None;
+    }
+    // Round 1 warms up; it never is evidence of a leak by itself.
+    let later = deltas.get(1..).unwrap_or_default();
+    let tail = &later[later.len().saturating_sub(LAST_ROUNDS)..];
+    if tail.is_empty() {
+        return Growth::Unconfirmed;
+    }
+    if !tail.iter().all(|delta| *delta > 0) {
+        return Growth::Step;
+    }
+    if tail.iter().all(|delta| *delta <= allowed) {
+        return Growth::Allowed;
+    }
+    if tail.len() < confirm { Growth::Unconfirmed } else { Growth::Leak }
+}
+
+/// Judges a series of live heap. A budget is a round's, so with one what comes after pauses is not judged.
+pub(super) fn classify_heap(series: &[i64], allowed: i64) -> Growth {
+    match classify(series, allowed, HEAP_ROUNDS) {
+        Growth::Step if allowed == 0 && keeps_coming(&later(series)) => Growth::Leak,
+        growth => growth,
+    }
+}
+
+/// Growth in the rounds after the first, which warms up.
+pub(super) fn later(series: &[i64]) -> Vec<i64> {
+    deltas(series).get(1..).unwrap_or_default().to_vec()
+}
+
+/// Rounds after the first that must have been seen before growth with pauses is believed: a cache that
+/// fills now and then is full by then.
+const PAUSING_ROUNDS: usize = 32;
+/// How often growth must have come back after a pause.
+const COMEBACKS: usize = 3;
+
+/// Whether growth comes back after pauses and has not stopped: often enough, never a fall, and the last
+/// pause is not longer than growth that goes on would make it.
+pub(crate) fn keeps_coming(later: &[i64]) -> bool {
+    let comebacks = later.windows(2).filter(|pair| pair[0] == 0 && pair[1] > 0).count();
+    later.len() >= PAUSING_ROUNDS && comebacks >= COMEBACKS && may_come_back(later)
+}
+
+/// Whether growth may be expected again: it never fell, and what a doubling container pauses is twice
+/// its pause before.
+pub(crate) fn may_come_back(later: &[i64]) -> bool {
+    if later.iter().any(|delta| *delta < 0) {
+        return false;
+    }
+    let grew = later.iter().enumerate().filter(|(_, delta)| **delta > 0).map(|(at, _)| at + 1);
+    let rounds: Vec<usize> = std::iter::once(0).chain(grew).collect();
+    let longest = rounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+    let quiet = later.len() - rounds.last().unwrap_or(&0);
+    rounds.len() > 1 && quiet <= 2 * longest + 1
+}
+
+/// Whether a series grew in every repetition after the first, which warms up, and in at least `confirm`
+/// of them: repetitions are many and cheap, so one that is quiet acquits.
+pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {
+    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    later.len() >= confirm && later.iter().all(|delta| *delta > 0)
+}
+
+/// Whether a count of things grew by at least one a repetition after the first. A count is exact, but
+/// one thing more may just be open when it is taken; it is then missing from the next growth.
+pub(crate) fn counts_up_each_time(series: &[i64]) -> bool {
+    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    let grew = later.iter().filter(|delta| **delta > 0).count();
+    grew > 0 && grew + 1 >= later.len() && later.iter().sum::<i64>() >= later.len() as i64
+}
+
+/// The typical value: the upper median.
+pub(crate) fn median(values: &[i64]) -> i64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+}
+
+/// The typical growth of a round; where growth pauses, its mean.
+pub(super) fn typical_growth(deltas: &[i64]) -> i64 {
+    match median(deltas) {
+        0 if !deltas.is_empty() => deltas.iter().sum::<i64>() / deltas.len() as i64,
+        median => median,
+    }
+}

@@ -167,10 +167,13 @@ impl Descendant {
         }
         self.last_sample = number;
         self.seen.1 = Instant::now();
-        // An exec keeps the number: the command may be another one now.
+        // An exec keeps the number: the command may be another one now. A process at its very end has
+        // neither any more; where it still has the executable, the command read before was whole.
         if self.command.is_empty() || number.is_power_of_two() {
-            self.command = process::command_line(self.pid);
-            self.executable = process::executable(self.pid).unwrap_or_default();
+            let command = process::command_line(self.pid);
+            if let Some(executable) = process::executable(self.pid) {
+                (self.command, self.executable) = (command, executable);
+            }
         }
         self.heap.push((number, self.region.heap()));
         let count = (self.region.stack_next.load(Acquire) as usize).min(STACKS);

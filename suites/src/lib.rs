@@ -9,6 +9,10 @@
 //!      └──► WriteLock       another process that holds the database
 //! ```
 //!
+//! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
+//! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
+//! was said of them.
+//!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
 

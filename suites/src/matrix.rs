@@ -119,7 +119,8 @@ pub fn run_kinds(program: &Path) -> Result<(Ran, Vec<Row>)> {
     Ok((ran, rows))
 }
 
-/// Runs the binary `traps` with descriptors open that it has not opened itself.
+/// Runs the binary `traps` with descriptors open that it has not opened itself. Its trials are in the
+/// order of their names.
 ///
 /// # Errors
 /// Where it did not end in time or its ledger is not whole.
@@ -127,7 +128,9 @@ pub fn run_traps(program: &Path) -> Result<Ran> {
     let temporary = tempfile::tempdir()?;
     let mut command = Command::new("sh");
     command.args(["-c", traps::INHERIT]).arg(program).env("TMPDIR", temporary.path());
-    ledger::run(&mut command)
+    let mut ran = ledger::run(&mut command)?;
+    ran.trials.sort_by(|a, b| a.case.cmp(&b.case));
+    Ok(ran)
 }
 
 /// Threads that keep every processor busy until this is dropped.

@@ -22,6 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
             add_to_lru_cache(1);
             Ok(())
         }),
+        trap("buffer_that_is_flushed_when_full", buffer_that_is_flushed_when_full),
+        trap("keys_that_come_at_random", keys_that_come_at_random),
         trap("thread_local_cache_cleared", thread_local_cache_cleared),
         trap("static_vec_cleared", static_vec_cleared),
         trap("pool_of_buffers", pool_of_buffers),
@@ -52,6 +54,31 @@ fn add_to_lru_cache(count: usize) {
         }
         cache.push_back(vec![0; ENTRY]);
     }
+}
+
+/// As telemetry does it: one record a round, and all of them are sent when there are 64. Until then its
+/// capacity doubles like that of a collection that only grows.
+fn buffer_that_is_flushed_when_full(cx: &Context) -> Result<(), Failed> {
+    const RECORDS: usize = 64;
+    static BUFFER: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+    let mut buffer = BUFFER.lock().unwrap_or_else(PoisonError::into_inner);
+    buffer.push(cx.round().into());
+    if buffer.len() == RECORDS {
+        buffer.clear();
+    }
+    Ok(())
+}
+
+/// A cache of sixteen entries, by keys of which some come soon and some late.
+fn keys_that_come_at_random(cx: &Context) -> Result<(), Failed> {
+    const KEYS: u32 = 16;
+    static CACHE: OnceLock<Mutex<HashMap<u32, Vec<u8>>>> = OnceLock::new();
+    let mut cache =
+        CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    // The high bits of a round's number, well stirred (Knuth's multiplier).
+    let key = cx.round().wrapping_mul(0x9e37_79b1).rotate_left(4) % KEYS;
+    cache.entry(key).or_insert_with(|| vec![0; ENTRY]);
+    Ok(())
 }
 
 fn thread_local_cache_cleared(_cx: &Context) -> Result<(), Failed> {

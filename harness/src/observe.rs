@@ -36,8 +36,8 @@ use crate::subject::{Spawn, Subject};
 use crate::survivor::Strangers;
 use crate::survivor::{self, Survivor};
 use crate::table::{
-    BODY_PASSED, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, GO_AGAIN, GO_LEAVE, NET_PRIVATE,
-    STAGE_EXIT, STAGE_STEADY,
+    BODY_PASSED, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, GO_AGAIN,
+    GO_LEAVE, NET_PRIVATE, STAGE_EXIT, STAGE_STEADY,
 };
 
 pub(crate) use left::{Left, Thing};
@@ -163,10 +163,10 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let directory = run.trial_directory()?;
     let control = Arc::new(ControlMap::create(&directory)?);
     let explain = matches!(purpose, Purpose::Explain { .. });
-    control.flags.store(
-        FLAG_FD_STACKS | FLAG_HOLD_EXIT | if explain { FLAG_HEAP_STACKS } else { 0 },
-        Relaxed,
-    );
+    let impatient = matches!(purpose, Purpose::Explain { patient: false, .. });
+    let when = |flag: u32, set: bool| if set { flag } else { 0 };
+    let flags = when(FLAG_HEAP_STACKS, explain) | when(FLAG_IMPATIENT, impatient);
+    control.flags.store(FLAG_FD_STACKS | FLAG_HOLD_EXIT | flags, Relaxed);
     control.warm_round.store(u32::from(explain), Relaxed);
     let (number, name) = script.label();
     control.case.store(number, Relaxed);
@@ -212,7 +212,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         births: Births::default(),
         steady: Vec::new(),
         steps: Vec::new(),
-        waiting_helps: !matches!(purpose, Purpose::Explain { patient: false, .. }),
+        waiting_helps: !impatient,
         settling: Duration::ZERO,
         unsettled: false,
         refused_connects: 0,
@@ -223,7 +223,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
             watch.passes(&subject, cases, selected, passes)
         }
     };
-    let (zombies, peak) = watch.leave(&subject, &ended);
+    let (children, peak) = watch.leave(&subject, &ended);
     let status = subject.end(Instant::now() + EXIT);
     run.ended(pid);
     descendants.lock().unwrap_or_else(PoisonError::into_inner).discover();
@@ -475,8 +475,8 @@ impl Watch<'_> {
         noted.iter().filter(|pair| confirmed.contains(pair)).count() as u64
     }
 
-    /// Lets the main process leave, and reads at its exit what can be read only there: zombies and
-    /// the peak of its memory.
+    /// Lets the main process leave, and reads at its exit what can be read only there: its children
+    /// and the peak of its memory.
     fn leave(&mut self, subject: &Subject, ended: &Ended) -> (Vec<process::Stat>, Option<u64>) {
         if ended.timed_out {
             let peak = crate::probe::memory::resident(self.pid).ok().map(|resident| resident.peak);
@@ -493,7 +493,7 @@ impl Watch<'_> {
         let held =
             subject.wait_until(Instant::now() + EXIT, || control.stage.load(Acquire) == STAGE_EXIT);
         let peak = crate::probe::memory::resident(self.pid).ok().map(|resident| resident.peak);
-        let zombies = if held { self.zombies() } else { Vec::new() };
+        let children = if held { self.children() } else { Vec::new() };
         self.descendants.lock().unwrap_or_else(PoisonError::into_inner).sample();
         // A process that never reached its first boundary may be held as well.
         if self.region.is_none() {
@@ -502,28 +502,24 @@ impl Watch<'_> {
         if let Some(region) = &self.region {
             region.release();
         }
-        (zombies, peak)
+        (children, peak)
     }
 
-    /// Children that have ended and were never waited for. One that still runs may be about to end,
-    /// and another thread may be about to wait for one that has.
-    fn zombies(&self) -> Vec<process::Stat> {
+    /// The children of the main process that nobody waits for any more. Another thread may be about
+    /// to wait for one, so with other threads it has time to.
+    fn children(&self) -> Vec<process::Stat> {
         let look = || {
             let children = process::children(self.pid).unwrap_or_default();
             children.into_iter().filter_map(|pid| process::stat(pid).ok()).collect::<Vec<_>>()
         };
         let others = crate::probe::thread::count(self.pid).is_ok_and(|count| count > 1);
-        let patience = if matches!(self.purpose, Purpose::Canary { .. }) {
-            Duration::ZERO
-        } else {
-            self.settle
-        };
+        let patient = others && !matches!(self.purpose, Purpose::Canary { .. });
+        let patience = if patient { SETTLE } else { Duration::ZERO };
         let mut backoff = Backoff::new(Instant::now() + patience);
         let mut children = look();
-        while children.iter().any(|child| others || !child.is_zombie()) && backoff.pause() {
+        while !children.is_empty() && backoff.pause() {
             children = look();
         }
-        children.retain(process::Stat::is_zombie);
         children
     }
 }

@@ -54,8 +54,10 @@ impl Runtime {
         clippy::disallowed_methods,
         reason = "settling: the sleep drives the runtime between two looks, with a deadline"
     )]
-    pub(crate) fn drain(&self) {
-        let longest = if self.waiting_helps.get() { DRAIN } else { DRAIN_AGAIN };
+    /// One that is not patient knows already that waiting does not help.
+    pub(crate) fn drain(&self, patient: bool) {
+        let helps = patient && self.waiting_helps.get();
+        let longest = if helps { DRAIN } else { DRAIN_AGAIN };
         let deadline = Instant::now() + longest;
         let mut pause = LOOK_FIRST;
         while self.alive() > self.quiet.get() && Instant::now() < deadline {

@@ -66,6 +66,9 @@ pub(crate) const FLAG_FD_STACKS: u32 = 2;
 /// Flag: the main process waits at its exit until it has been read.
 pub(crate) const FLAG_HOLD_EXIT: u32 = 4;
 
+/// Flag: waiting for tasks to end has not helped in an earlier run.
+pub(crate) const FLAG_IMPATIENT: u32 = 8;
+
 /// What the supervisor and the main process of a trial say to each other.
 #[repr(C)]
 pub(crate) struct Control {

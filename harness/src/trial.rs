@@ -94,13 +94,19 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
         // A body that can run once only is run once only.
         let enough = EXPLAIN_ROUNDS_MIN.min(case.rounds.unwrap_or(EXPLAIN_ROUNDS_MIN));
         let rounds = seen.rounds.max(enough);
-        let purpose = Purpose::Explain { rounds, patient: seen.waiting_helped };
+        let purpose =
+            Purpose::Explain { rounds, patient: seen.waiting_helped && !tasks_stay(&seen) };
         if let Ok(explained) = observe(run, Script::Case(case), purpose) {
             duration += explained.duration;
             explain(case, &mut evidence, &Part::whole(&explained), &namer);
         }
     }
     record(run, case, &part, evidence, duration)
+}
+
+/// Whether tasks were alive at the end that nothing has ended in the time that they had.
+fn tasks_stay(seen: &Observation) -> bool {
+    seen.counts.last().is_some_and(|counts| counts.tasks.is_some_and(|tasks| tasks > 0))
 }
 
 /// Judges a case and puts down its record.

@@ -3,13 +3,17 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
+use std::thread::Builder;
 
 use watertight::{Case, Context, Failed, Suite};
 
 /// Small and large classes of glibc's malloc, and blocks that it maps by themselves.
 const SIZES: [usize; 8] = [1, 24, 25, 100, 1000, 5000, 200_000, 4 << 20];
-/// Threads of one round: some meet in the same home shard, and all have died before it is read.
-const THREADS: usize = 50;
+/// Threads that are alive at one time: some meet in the same home shard.
+const THREADS: usize = 200;
+/// So small that the C library keeps the stacks of all of them for the next round, and what belongs to each.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// Where kept blocks are remembered without allocating.
 static KEPT: [AtomicPtr<libc::c_void>; 4096] =
@@ -93,16 +97,18 @@ fn freed_by_another_thread(_cx: &Context) -> Result<(), Failed> {
 }
 
 fn threads_that_died(_cx: &Context) -> Result<(), Failed> {
-    let threads: Vec<_> = (0..THREADS)
-        .map(|number| {
-            std::thread::spawn(move || {
-                for size in SIZES {
-                    free(malloc(size));
-                }
-                keep(malloc(number + 1));
-            })
-        })
-        .collect();
+    let all = Arc::new(Barrier::new(THREADS));
+    let mut threads = Vec::new();
+    for number in 0..THREADS {
+        let all = Arc::clone(&all);
+        threads.push(Builder::new().stack_size(STACK_BYTES).spawn(move || {
+            all.wait();
+            for size in SIZES {
+                free(malloc(size));
+            }
+            keep(malloc(number + 1));
+        })?);
+    }
     for thread in threads {
         thread.join().map_err(|_| Failed::new("a thread panicked"))?;
     }

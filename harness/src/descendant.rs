@@ -194,7 +194,7 @@ impl Descendant {
         if open.is_empty() || rest < open.len() as u64 {
             return;
         }
-        let sockets = probe::socket::table(self.pid);
+        let sockets = probe::socket::table(self.pid, probe::fd::socket_inodes(&open));
         for id in suspects {
             let mut alive = 0;
             let mut what = String::new();

@@ -145,7 +145,7 @@ fn procfs_waiting(pid: u32) -> HashSet<(u16, u16)> {
 /// As the harness reads it (`snapshot.rs`, `Inventory::read`): descriptors, threads, sockets by inode.
 fn full(pid: u32) -> (usize, usize, usize) {
     let fds = probe::fd::list(pid).expect("its descriptors");
-    let sockets = probe::socket::table(pid);
+    let sockets = probe::socket::table(pid, probe::fd::socket_inodes(&fds));
     let threads = probe::thread::list(pid).expect("its threads");
     let of_its_own = fds.iter().filter(|fd| sockets.contains_key(&fd.inode)).count();
     (fds.len(), threads.len(), of_its_own)
@@ -217,8 +217,8 @@ fn snapshot(criterion: &mut Criterion) {
         &format!("full tier, {descriptors} descriptors, {pairs} pairs in TIME_WAIT"),
         vec![
             Way::new("harness", |iterations| timed(iterations, || full(pid))),
-            Way::new("of it, the sockets", |iterations| {
-                timed(iterations, || probe::socket::table(pid))
+            Way::new("of it, the descriptors", |iterations| {
+                timed(iterations, || probe::fd::list(pid))
             }),
             Way::new("procfs", |iterations| timed(iterations, || procfs_full(pid))),
         ],

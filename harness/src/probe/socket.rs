@@ -264,16 +264,15 @@ mod tests {
         assert_eq!(name(7, b"\0bus"), "unix @bus (unconnected)");
     }
 
+    fn inode(socket: &impl std::os::fd::AsFd) -> u64 {
+        nix::sys::stat::fstat(socket).unwrap().st_ino
+    }
+
     /// A listener, a connection, a datagram socket and a unix pair of this very process.
     #[test]
     fn finds_its_own_sockets_with_their_peers() {
         use std::net::{TcpListener, TcpStream, UdpSocket};
-        use std::os::fd::{AsFd, AsRawFd as _};
         use std::os::unix::net::UnixStream;
-        let inode = |fd: &dyn AsFd| {
-            let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-            std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(link).unwrap())
-        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let client = TcpStream::connect(address).unwrap();
@@ -293,5 +292,29 @@ mod tests {
             format!("udp {}", datagrams.local_addr().unwrap())
         );
         assert_eq!(own[&inode(&unix)].name, "unix socket (connected)");
+    }
+
+    /// A thread is as good as a process there: `/proc/TID/ns/net` is its own. Where no namespace may be made,
+    /// it is this one, and where it may not be entered, the text is read.
+    #[test]
+    fn finds_the_sockets_of_another_namespace() {
+        use nix::sched::{CloneFlags, unshare};
+        use std::net::{Ipv4Addr, TcpListener};
+        use std::sync::mpsc::channel;
+        let (tell, told) = channel();
+        let (leave, left) = channel::<()>();
+        let inside = std::thread::spawn(move || {
+            let _ = unshare(CloneFlags::CLONE_NEWNET);
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+            let inode = inode(&listener);
+            tell.send((nix::unistd::gettid(), inode, listener.local_addr().unwrap())).unwrap();
+            // Until the other side has looked.
+            let _ = left.recv();
+        });
+        let (tid, inode, address) = told.recv().unwrap();
+        let found = table(tid.as_raw() as u32, [inode]);
+        drop(leave);
+        inside.join().unwrap();
+        assert_eq!(found[&inode].name, format!("tcp listener {address}"));
     }
 }

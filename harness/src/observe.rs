@@ -392,13 +392,10 @@ impl Watch<'_> {
     /// A boundary after a round: counts, settled where it matters, and identities where they moved.
     fn read(&mut self, round: u32, is_last: bool) {
         // In round 1 another round tells more than waiting would, and sooner.
-        if round > 1 || is_last {
-            self.settle();
-        }
+        let counts = if round > 1 || is_last { self.settle() } else { self.counts_now() };
         if self.is_private() && self.control.body.load(Acquire) != BODY_PASSED {
             self.refused_connects = crate::probe::socket::refused_connects(self.pid);
         }
-        let counts = self.counts_now();
         let moved = self.counts.last().is_none_or(|before| counts.moved_since(before));
         if moved || is_last {
             self.births.take(Inventory::read(self.pid), round, self.region.as_ref());
@@ -418,21 +415,25 @@ impl Watch<'_> {
     }
 
     /// Waits while descriptors or threads are above the last boundary and something is alive that
-    /// may still release them.
-    fn settle(&mut self) {
-        let Some(before) = self.counts.last().cloned() else { return };
+    /// may still release them; gives what it has read last.
+    fn settle(&mut self) -> Counts {
+        let mut now = self.counts_now();
+        let Some(before) = self.counts.last().cloned() else { return now };
         let above = |counts: &Counts| {
             let over = |now: &Result<u64, _>, before: &Result<u64, _>| matches!((now, before), (Ok(now), Ok(before)) if now > before);
             over(&counts.fds, &before.fds)
                 || over(&counts.threads, &before.threads)
                 || counts.locks.len() > before.locks.len()
         };
-        let mut now = self.counts_now();
+        if !above(&now) {
+            return now;
+        }
         let others = now.threads.as_ref().is_ok_and(|count| *count > 1)
             || process::children(self.pid).is_ok_and(|children| !children.is_empty());
         let patient = !matches!(self.purpose, Purpose::Canary { .. });
-        if !above(&now) || !others || !self.waiting_helps || !patient {
-            return;
+        if !others || !self.waiting_helps || !patient {
+            // Who has gone since the first look may have released something.
+            return self.counts_now();
         }
         let begun = Instant::now();
         let alone = matches!(self.purpose, Purpose::Alone);
@@ -449,6 +450,7 @@ impl Watch<'_> {
         let fell = |now: &Result<u64, _>, start: &Result<u64, _>| matches!((now, start), (Ok(now), Ok(start)) if now < start);
         self.unsettled =
             above(&now) && (fell(&now.fds, &start.fds) || fell(&now.threads, &start.threads));
+        now
     }
 
     /// Port pairs that this trial closed first and the kernel has in TIME_WAIT.

@@ -214,7 +214,7 @@ impl Descendant {
             return;
         }
         self.fd_count = open.len() as u64;
-        let sockets = probe::socket::table(self.pid);
+        let sockets = probe::socket::table(self.pid, probe::fd::socket_inodes(&open));
         for id in suspects {
             let mut alive = 0;
             let mut what = String::new();

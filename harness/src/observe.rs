@@ -223,7 +223,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
             watch.passes(&subject, cases, selected, passes)
         }
     };
-    let (children, peak) = watch.leave(&subject, &ended);
+    let (zombies, peak) = watch.leave(&subject, &ended);
     let status = subject.end(Instant::now() + EXIT);
     run.ended(pid);
     descendants.lock().unwrap_or_else(PoisonError::into_inner).discover();
@@ -399,13 +399,10 @@ impl Watch<'_> {
     /// A boundary after a round: counts, settled where it matters, and identities where they moved.
     fn read(&mut self, round: u32, is_last: bool) {
         // In round 1 another round tells more than waiting would, and sooner.
-        if round > 1 || is_last {
-            self.settle();
-        }
+        let counts = if round > 1 || is_last { self.settle() } else { self.counts_now() };
         if self.is_private() && self.control.body.load(Acquire) != BODY_PASSED {
             self.refused_connects = crate::probe::socket::refused_connects(self.pid);
         }
-        let counts = self.counts_now();
         let moved = self.counts.last().is_none_or(|before| counts.moved_since(before));
         if moved || is_last {
             self.births.take(Inventory::read(self.pid), round, self.region.as_ref());
@@ -425,21 +422,25 @@ impl Watch<'_> {
     }
 
     /// Waits while descriptors or threads are above the last boundary and something is alive that
-    /// may still release them.
-    fn settle(&mut self) {
-        let Some(before) = self.counts.last().cloned() else { return };
+    /// may still release them; gives what it has read last.
+    fn settle(&mut self) -> Counts {
+        let mut now = self.counts_now();
+        let Some(before) = self.counts.last().cloned() else { return now };
         let above = |counts: &Counts| {
             let over = |now: &Result<u64, _>, before: &Result<u64, _>| matches!((now, before), (Ok(now), Ok(before)) if now > before);
             over(&counts.fds, &before.fds)
                 || over(&counts.threads, &before.threads)
                 || counts.locks.len() > before.locks.len()
         };
-        let mut now = self.counts_now();
+        if !above(&now) {
+            return now;
+        }
         let others = now.threads.as_ref().is_ok_and(|count| *count > 1)
             || process::children(self.pid).is_ok_and(|children| !children.is_empty());
         let patient = !matches!(self.purpose, Purpose::Canary { .. });
-        if !above(&now) || !others || !self.waiting_helps || !patient {
-            return;
+        if !others || !self.waiting_helps || !patient {
+            // Who has gone since the first look may have released something.
+            return self.counts_now();
         }
         let begun = Instant::now();
         let alone = matches!(self.purpose, Purpose::Alone);
@@ -456,6 +457,7 @@ impl Watch<'_> {
         let fell = |now: &Result<u64, _>, start: &Result<u64, _>| matches!((now, start), (Ok(now), Ok(start)) if now < start);
         self.unsettled =
             above(&now) && (fell(&now.fds, &start.fds) || fell(&now.threads, &start.threads));
+        now
     }
 
     /// Port pairs that this trial closed first and the kernel has in TIME_WAIT.
@@ -475,8 +477,8 @@ impl Watch<'_> {
         noted.iter().filter(|pair| confirmed.contains(pair)).count() as u64
     }
 
-    /// Lets the main process leave, and reads at its exit what can be read only there: its children
-    /// and the peak of its memory.
+    /// Lets the main process leave, and reads at its exit what can be read only there: zombies and
+    /// the peak of its memory.
     fn leave(&mut self, subject: &Subject, ended: &Ended) -> (Vec<process::Stat>, Option<u64>) {
         if ended.timed_out {
             let peak = crate::probe::memory::resident(self.pid).ok().map(|resident| resident.peak);
@@ -493,7 +495,7 @@ impl Watch<'_> {
         let held =
             subject.wait_until(Instant::now() + EXIT, || control.stage.load(Acquire) == STAGE_EXIT);
         let peak = crate::probe::memory::resident(self.pid).ok().map(|resident| resident.peak);
-        let children = if held { self.children() } else { Vec::new() };
+        let zombies = if held { self.zombies() } else { Vec::new() };
         self.descendants.lock().unwrap_or_else(PoisonError::into_inner).sample();
         // A process that never reached its first boundary may be held as well.
         if self.region.is_none() {
@@ -502,24 +504,29 @@ impl Watch<'_> {
         if let Some(region) = &self.region {
             region.release();
         }
-        (children, peak)
+        (zombies, peak)
     }
 
-    /// The children of the main process that nobody waits for any more. Another thread may be about
-    /// to wait for one, so with other threads it has time to.
-    fn children(&self) -> Vec<process::Stat> {
+    /// Children that have ended and were never waited for. One that still runs may be about to end,
+    /// and another thread may be about to wait for one that has. Once this process is let go it is too
+    /// late to tell: a child may end because its parent has.
+    fn zombies(&self) -> Vec<process::Stat> {
         let look = || {
             let children = process::children(self.pid).unwrap_or_default();
             children.into_iter().filter_map(|pid| process::stat(pid).ok()).collect::<Vec<_>>()
         };
         let others = crate::probe::thread::count(self.pid).is_ok_and(|count| count > 1);
-        let patient = others && !matches!(self.purpose, Purpose::Canary { .. });
-        let patience = if patient { SETTLE } else { Duration::ZERO };
+        let patience = if matches!(self.purpose, Purpose::Canary { .. }) {
+            Duration::ZERO
+        } else {
+            self.settle
+        };
         let mut backoff = Backoff::new(Instant::now() + patience);
         let mut children = look();
-        while !children.is_empty() && backoff.pause() {
+        while children.iter().any(|child| others || !child.is_zombie()) && backoff.pause() {
             children = look();
         }
+        children.retain(process::Stat::is_zombie);
         children
     }
 }

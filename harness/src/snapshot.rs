@@ -159,8 +159,7 @@ impl Inventory {
     /// Reads one process. What cannot be read is empty; the counts say why.
     pub(crate) fn read(pid: u32) -> Self {
         let fds = fd::list(pid).unwrap_or_default();
-        let sockets =
-            if fds.iter().any(Descriptor::is_socket) { socket::table(pid) } else { HashMap::new() };
+        let sockets = socket::table(pid, fd::socket_inodes(&fds));
         Self { fds, threads: thread::list(pid).unwrap_or_default(), sockets }
     }
 

@@ -75,14 +75,13 @@ pub(crate) fn settle(
     }
 }
 
-/// The orphans that have ended, which are reaped on the way, and the trial's processes that run now.
+/// The trial's processes that run now. Orphans that have ended are reaped on the way.
 fn find(
     directory: &Path,
     network: Option<&str>,
     strangers: Option<&Strangers<'_>>,
-) -> (Vec<u32>, Vec<Survivor>) {
+) -> Vec<Survivor> {
     let mut stats: Vec<Stat> = Vec::new();
-    let mut ended = Vec::new();
     for pid in RegionMap::processes(directory) {
         if let Ok(stat) = process::stat(pid)
             && belongs(&stat, directory, network)
@@ -95,7 +94,6 @@ fn find(
         for stat in orphans.into_iter().filter_map(|pid| process::stat(pid).ok()) {
             if stat.is_zombie() {
                 reap(stat.pid);
-                ended.push(stat.pid);
             } else if belongs(&stat, directory, network) {
                 stats.push(stat);
             }
@@ -104,7 +102,7 @@ fn find(
     stats.sort_by_key(|stat| stat.pid);
     stats.dedup_by_key(|stat| stat.pid);
     stats.retain(|stat| !stat.is_zombie());
-    (ended, stats.iter().map(Survivor::new).collect())
+    stats.iter().map(Survivor::new).collect()
 }
 
 /// Whether a process is the trial's: a process id in a region file may long be somebody else's.
@@ -152,7 +150,7 @@ impl Survivor {
 
 /// Ends what still runs of a trial whose supervisor has gone; says what.
 pub(crate) fn kill_of_dead_trial(directory: &Path) -> Vec<String> {
-    let (_, survivors) = find(directory, None, None);
+    let survivors = find(directory, None, None);
     survivors
         .iter()
         .map(|survivor| {

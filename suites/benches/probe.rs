@@ -10,10 +10,11 @@ mod reading;
 pub(crate) mod sock_diag;
 #[path = "../../harness/src/probe/socket.rs"]
 pub(crate) mod socket;
+#[path = "../../harness/src/probe/state.rs"]
+pub(crate) mod state;
 #[path = "../../harness/src/probe/thread.rs"]
 pub(crate) mod thread;
 #[path = "../../harness/src/probe/time_wait.rs"]
 pub(crate) mod time_wait;
 
-pub(crate) use reading::Unavailable;
-use reading::read;
+pub(crate) use reading::{Unavailable, read};

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use memmap2::{MmapOptions, MmapRaw};
 use procfs::net::TcpState;
+use procfs::process::LimitValue;
 
 use in_turn::{Way, in_turn};
 use preload::table::{Region, SHARDS, Shard};
@@ -110,15 +111,27 @@ struct Counts {
     threads: u64,
     resident: u64,
     time_wait: u64,
+    /// Soft limit on descriptors; the harness reads all limits, the directory, and the masks of `status`.
+    fd_limit: Option<u64>,
+    /// Locks of the whole machine, of which the harness keeps the subject's.
+    locks: usize,
 }
 
-/// As the harness reads them (`snapshot.rs`, `Counts::read`).
+/// RLIMIT_NOFILE.
+const FD_LIMIT: usize = 7;
+
+/// As the harness reads them (`snapshot.rs`, `Counts::read`), of a process with no mapping, lock or watch of
+/// its own: those are asked for one by one.
 fn fast(pid: u32) -> Counts {
+    let status = probe::memory::status(pid).expect("its status");
+    let state = probe::state::state(pid, &status);
     Counts {
         fds: probe::fd::count(pid).expect("its descriptors"),
         threads: probe::thread::count(pid).expect("its threads"),
-        resident: probe::memory::resident(pid).expect("its memory").now,
+        resident: probe::memory::resident_in(&status).expect("its memory").now,
         time_wait: probe::time_wait::count_private(pid).expect("its network"),
+        fd_limit: state.limits[FD_LIMIT].map(|(soft, _)| soft),
+        locks: probe::read("/proc/locks").expect("the machine's locks").lines().count(),
     }
 }
 
@@ -130,6 +143,11 @@ fn procfs_counts(pid: u32) -> Counts {
         threads: process.tasks().expect("its threads").count() as u64,
         resident: process.status().expect("its status").vmrss.unwrap_or_default() * 1024,
         time_wait: procfs_waiting(pid).len() as u64,
+        fd_limit: match process.limits().expect("its limits").max_open_files.soft_limit {
+            LimitValue::Value(limit) => Some(limit),
+            LimitValue::Unlimited => None,
+        },
+        locks: procfs::locks().expect("the machine's locks").len(),
     }
 }
 
@@ -145,7 +163,7 @@ fn procfs_waiting(pid: u32) -> HashSet<(u16, u16)> {
 /// As the harness reads it (`snapshot.rs`, `Inventory::read`): descriptors, threads, sockets by inode.
 fn full(pid: u32) -> (usize, usize, usize) {
     let fds = probe::fd::list(pid).expect("its descriptors");
-    let sockets = probe::socket::table(pid);
+    let sockets = probe::socket::table(pid, probe::fd::socket_inodes(&fds));
     let threads = probe::thread::list(pid).expect("its threads");
     let of_its_own = fds.iter().filter(|fd| sockets.contains_key(&fd.inode)).count();
     (fds.len(), threads.len(), of_its_own)
@@ -217,8 +235,8 @@ fn snapshot(criterion: &mut Criterion) {
         &format!("full tier, {descriptors} descriptors, {pairs} pairs in TIME_WAIT"),
         vec![
             Way::new("harness", |iterations| timed(iterations, || full(pid))),
-            Way::new("of it, the sockets", |iterations| {
-                timed(iterations, || probe::socket::table(pid))
+            Way::new("of it, the descriptors", |iterations| {
+                timed(iterations, || probe::fd::list(pid))
             }),
             Way::new("procfs", |iterations| timed(iterations, || procfs_full(pid))),
         ],

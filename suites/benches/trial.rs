@@ -3,6 +3,9 @@
 //!
 //! Timed as a user has it, from outside: what a run of 101 cases takes more than a run of one, by the
 //! hundred. So the start of the suite's own process and its canaries are not in the figure.
+//!
+//! Then once a suite of 5,000 cases (`many-cases`), as it is: what one of so many costs, and the peak RSS of
+//! its supervisor, which must not grow with the number of tests.
 
 mod in_turn;
 
@@ -15,6 +18,9 @@ use tempfile::TempDir;
 
 use in_turn::{Way, in_turn};
 
+/// Cases of `many-cases`, and those whose names begin with `case_00`.
+const FIVE_THOUSAND: u32 = 5000;
+const HUNDRED: u32 = 100;
 /// Cases of a whole run above those of a short one.
 const MORE: u32 = 100;
 
@@ -72,5 +78,30 @@ fn trial(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, trial);
+/// One run of a large suite, which says its own peak RSS at its end.
+fn many(_: &mut Criterion) {
+    let dir = TempDir::new().expect("a directory");
+    let run = |filter: &str| {
+        let begun = Instant::now();
+        let output = Command::new(env!("CARGO_BIN_EXE_many-cases"))
+            .args([filter, "--test-threads=1"])
+            .env("WATERTIGHT_LEDGER", dir.path().join("ledger.jsonl"))
+            .env("WATERTIGHT_RUN", "bench")
+            .env_remove("WATERTIGHT_MODE")
+            .output()
+            .expect("the suite starts");
+        assert!(output.status.success(), "many-cases: {}", output.status);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let summary = said.lines().find(|line| line.starts_with("watertight: ")).map(str::to_owned);
+        (begun.elapsed(), summary.expect("a summary"))
+    };
+    // The first process of a run shows the canaries.
+    run("case_000");
+    let (few, of_few) = run("case_00");
+    let (all, of_all) = run("case_");
+    let each = all.saturating_sub(few).as_secs_f64() * 1e3 / f64::from(FIVE_THOUSAND - HUNDRED);
+    println!("five thousand cases: {each:.2} ms each\n  {of_few}\n  {of_all}\n");
+}
+
+criterion_group!(benches, trial, many);
 criterion_main!(benches);

@@ -31,6 +31,14 @@ impl Descriptor {
     }
 }
 
+/// The inodes of those that are sockets.
+pub(crate) fn socket_inodes(descriptors: &[Descriptor]) -> impl Iterator<Item = u64> {
+    descriptors
+        .iter()
+        .filter(|descriptor| descriptor.is_socket())
+        .map(|descriptor| descriptor.inode)
+}
+
 /// How many descriptors the process has open.
 pub(crate) fn count(pid: u32) -> Result<u64, Unavailable> {
     let path = format!("/proc/{pid}/fd");

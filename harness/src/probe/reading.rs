@@ -29,7 +29,7 @@ impl fmt::Display for Unavailable {
 
 /// The text of a file below /proc, in one read where it is short: its size is not known before, and
 /// `fs::read` would feel its way. Kernel text may hold any byte (a thread's name): it is read loosely.
-pub(super) fn read(path: &str) -> Result<String, Unavailable> {
+pub(crate) fn read(path: &str) -> Result<String, Unavailable> {
     const SHORT: usize = 8192;
     let text = || -> io::Result<Vec<u8>> {
         let mut file = fs::File::open(path)?;

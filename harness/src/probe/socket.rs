@@ -5,7 +5,7 @@
 //! with the namespace's sockets (0.1 us each, 1 us a line), so they are read only where a process holds
 //! sockets, and without those in TIME_WAIT, which no descriptor holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::read;
@@ -21,18 +21,35 @@ pub(crate) struct Socket {
     pub(crate) name: String,
 }
 
-/// All sockets of a process's network namespace that a descriptor can hold, by inode.
-pub(crate) fn table(pid: u32) -> HashMap<u64, Socket> {
+/// The sockets with these inodes in a process's network namespace. The small tables come first, and the
+/// rest is not asked for once all are found: TCP's is a walk through a hash table made for a large server.
+pub(crate) fn table(pid: u32, inodes: impl IntoIterator<Item = u64>) -> HashMap<u64, Socket> {
+    let mut missing: HashSet<u64> = inodes.into_iter().collect();
     let mut sockets = HashMap::new();
+    if missing.is_empty() {
+        return sockets;
+    }
     let diag = SockDiag::of(pid).ok();
+    let mut enter = |socket: UnixSocket| {
+        if missing.remove(&socket.inode) {
+            sockets.insert(socket.inode, unix(&socket));
+        }
+    };
+    let answered = diag.as_ref().is_some_and(|diag| diag.unix(&mut enter).is_ok());
+    if !answered && let Ok(text) = read(&format!("/proc/{pid}/net/unix")) {
+        sockets.extend(text.lines().filter_map(unix_line).filter(|line| missing.remove(&line.0)));
+    }
     for (file, protocol, table) in [
-        ("tcp", "tcp", Table::TCP4),
-        ("tcp6", "tcp", Table::TCP6),
         ("udp", "udp", Table::UDP4),
         ("udp6", "udp", Table::UDP6),
+        ("tcp", "tcp", Table::TCP4),
+        ("tcp6", "tcp", Table::TCP6),
     ] {
+        if missing.is_empty() {
+            break;
+        }
         let mut enter = |socket: InetSocket| {
-            if socket.inode != 0 {
+            if missing.remove(&socket.inode) {
                 sockets.insert(socket.inode, inet(protocol, &socket));
             }
         };
@@ -40,15 +57,6 @@ pub(crate) fn table(pid: u32) -> HashMap<u64, Socket> {
         if !answered && let Ok(text) = read(&format!("/proc/{pid}/net/{file}")) {
             inet_lines(&text).for_each(enter);
         }
-    }
-    let mut enter = |socket: UnixSocket| {
-        if socket.inode != 0 {
-            sockets.insert(socket.inode, unix(&socket));
-        }
-    };
-    let answered = diag.as_ref().is_some_and(|diag| diag.unix(&mut enter).is_ok());
-    if !answered && let Ok(text) = read(&format!("/proc/{pid}/net/unix")) {
-        sockets.extend(text.lines().skip(1).filter_map(unix_line));
     }
     sockets
 }
@@ -256,23 +264,24 @@ mod tests {
         assert_eq!(name(7, b"\0bus"), "unix @bus (unconnected)");
     }
 
+    fn inode(socket: &impl std::os::fd::AsFd) -> u64 {
+        nix::sys::stat::fstat(socket).unwrap().st_ino
+    }
+
     /// A listener, a connection, a datagram socket and a unix pair of this very process.
     #[test]
     fn finds_its_own_sockets_with_their_peers() {
         use std::net::{TcpListener, TcpStream, UdpSocket};
-        use std::os::fd::{AsFd, AsRawFd as _};
         use std::os::unix::net::UnixStream;
-        let inode = |fd: &dyn AsFd| {
-            let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-            std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(link).unwrap())
-        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let client = TcpStream::connect(address).unwrap();
         let datagrams =
             UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0")).unwrap();
         let (unix, _peer) = UnixStream::pair().unwrap();
-        let own = table(std::process::id());
+        let held = [inode(&listener), inode(&client), inode(&datagrams), inode(&unix)];
+        let own = table(std::process::id(), held);
+        assert_eq!(own.len(), held.len(), "those and no others");
         assert_eq!(own[&inode(&listener)].name, format!("tcp listener {address}"));
         assert_eq!(
             own[&inode(&client)].name,
@@ -283,5 +292,29 @@ mod tests {
             format!("udp {}", datagrams.local_addr().unwrap())
         );
         assert_eq!(own[&inode(&unix)].name, "unix socket (connected)");
+    }
+
+    /// A thread is as good as a process there: `/proc/TID/ns/net` is its own. Where no namespace may be made,
+    /// it is this one, and where it may not be entered, the text is read.
+    #[test]
+    fn finds_the_sockets_of_another_namespace() {
+        use nix::sched::{CloneFlags, unshare};
+        use std::net::{Ipv4Addr, TcpListener};
+        use std::sync::mpsc::channel;
+        let (tell, told) = channel();
+        let (leave, left) = channel::<()>();
+        let inside = std::thread::spawn(move || {
+            let _ = unshare(CloneFlags::CLONE_NEWNET);
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+            let inode = inode(&listener);
+            tell.send((nix::unistd::gettid(), inode, listener.local_addr().unwrap())).unwrap();
+            // Until the other side has looked.
+            let _ = left.recv();
+        });
+        let (tid, inode, address) = told.recv().unwrap();
+        let found = table(tid.as_raw() as u32, [inode]);
+        drop(leave);
+        inside.join().unwrap();
+        assert_eq!(found[&inode].name, format!("tcp listener {address}"));
     }
 }

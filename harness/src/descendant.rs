@@ -45,6 +45,8 @@ pub(crate) struct Descendant {
     pub(crate) executable: PathBuf,
     /// Samples in which it was alive: number, live heap.
     pub(crate) heap: Vec<(u32, Heap)>,
+    /// Connections that it had accepted and not closed, at the same samples.
+    clients: Vec<u32>,
     /// For each stack: how many descriptors it had made, sample by sample, where that changed.
     fds: HashMap<u32, Stair>,
     /// The same for heap blocks, in explain runs.
@@ -139,6 +141,7 @@ impl Descendant {
             executable: process::executable(pid).unwrap_or_default(),
             region,
             heap: Vec::new(),
+            clients: Vec::new(),
             fds: HashMap::new(),
             blocks: HashMap::new(),
             first_sample: number,
@@ -176,6 +179,7 @@ impl Descendant {
             }
         }
         self.heap.push((number, self.region.heap()));
+        self.clients.push(self.region.accepted());
         let count = (self.region.stack_next.load(Acquire) as usize).min(STACKS);
         let mut suspects = Vec::new();
         for entry in &self.region.stack_index[..count] {
@@ -264,12 +268,20 @@ impl Descendant {
         };
         let mut all = raw(&self.fds, false);
         all.extend(raw(&self.blocks, true));
-        // Heap that a shutdown gave back may have belonged to clients that were still connected.
-        all.retain(|raw| {
-            !raw.is_heap || self.region.stacks[raw.stack as usize].blocks_freed.load(Relaxed) == 0
-        });
+        all.retain(|raw| !raw.is_heap || !self.may_belong_to_clients(raw.stack));
         all.sort_by_key(|raw| raw.stack);
         all
+    }
+
+    /// Whether heap that a shutdown gave back may have been that of clients who were still connected.
+    fn may_belong_to_clients(&self, stack: u32) -> bool {
+        if self.region.stacks[stack as usize].blocks_freed.load(Relaxed) == 0 {
+            return false;
+        }
+        let released = self.blocks.get(&stack).and_then(|stair| stair.released);
+        let before = self.heap.iter().zip(&self.clients);
+        let before = before.take_while(|((sample, _), _)| released.is_none_or(|end| *sample < end));
+        before.last().is_none_or(|(_, clients)| *clients > 0)
     }
 
     /// Whether live heap rose in enough samples, to the end: worth an explain run.

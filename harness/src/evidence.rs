@@ -96,7 +96,7 @@ pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) ->
 }
 
 /// Whether the test's own process has heap to explain.
-fn own_heap_grows(case: &Case, evidence: &Evidence) -> bool {
+pub(crate) fn own_heap_grows(case: &Case, evidence: &Evidence) -> bool {
     evidence
         .heap
         .as_ref()

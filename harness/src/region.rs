@@ -168,6 +168,15 @@ impl RegionMap {
         (stack != 0).then_some(stack)
     }
 
+    /// Connections that were accepted and not closed since, as far as the agent has seen.
+    pub(crate) fn accepted(&self) -> u32 {
+        let top = (self.fd_top.load(Relaxed) as usize).min(table::FD_SLOTS);
+        let is_open = |slot: &&table::Fd| {
+            slot.kind.load(Relaxed) != 0 && slot.role.load(Relaxed) == table::ROLE_ACCEPT
+        };
+        self.fds[..top].iter().filter(is_open).count() as u32
+    }
+
     /// Creation stack of a live thread. One that has not run yet has not written its id: any slot that
     /// is being made is as good as its own then.
     pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {

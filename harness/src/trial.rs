@@ -12,7 +12,7 @@ use watertight_report::model::{
 };
 
 use crate::case::{Budget, Case, Net};
-use crate::evidence::{evidence, explain, is_suspected};
+use crate::evidence::{evidence, explain, is_suspected, own_heap_grows};
 use crate::explain::Namer;
 use crate::judge::{self, Evidence, Population, deltas};
 use crate::observe::{Observation, Purpose, Script, observe};
@@ -91,8 +91,11 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     if is_suspected(case, &part, &evidence) {
         // Alone, so that stacks for every block disturb nobody and nobody disturbs them.
         let _alone = run.alone.write().unwrap_or_else(PoisonError::into_inner);
-        // A body that can run once only is run once only.
-        let enough = EXPLAIN_ROUNDS_MIN.min(case.rounds.unwrap_or(EXPLAIN_ROUNDS_MIN));
+        // A body that can run once only is run once only, and a descendant's life is one round.
+        let enough = match own_heap_grows(case, &evidence) {
+            true => EXPLAIN_ROUNDS_MIN.min(case.rounds.unwrap_or(EXPLAIN_ROUNDS_MIN)),
+            false => 1,
+        };
         let rounds = seen.rounds.max(enough);
         let purpose =
             Purpose::Explain { rounds, patient: seen.waiting_helped && !tasks_stay(&seen) };

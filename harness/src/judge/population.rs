@@ -65,7 +65,11 @@ pub(super) fn judge(
         };
         // Of the last round's things the first one names the rest.
         let newest = things.iter().rev().max_by_key(|thing| thing.round).unwrap_or(&first);
-        let mut atom = Atom::new(status, newest.resource, newest.what.clone(), total, per_round)
+        let what = match newest.resource {
+            Resource::Thread => commonest_name(&things),
+            _ => newest.what.clone(),
+        };
+        let mut atom = Atom::new(status, newest.resource, what, total, per_round)
             .made(newest.creation.clone());
         if population.resource == Resource::TimeWait {
             atom.budget = Some(allowed);
@@ -95,4 +99,14 @@ pub(super) fn judge(
         };
         atoms.push(atom);
     }
+}
+
+/// The name that most of them have: a thread that has just been made still has its process's.
+fn commonest_name(things: &[&Thing]) -> String {
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for thing in things {
+        *names.entry(&thing.what).or_default() += 1;
+    }
+    let commonest = names.into_iter().max_by_key(|(_, count)| *count);
+    commonest.map(|(name, _)| name.to_owned()).unwrap_or_default()
 }

@@ -328,6 +328,26 @@ fn a_mapping_counts_in_bytes() {
 }
 
 #[test]
+fn threads_have_the_name_that_most_of_them_have() {
+    let made = creation(7, &[]);
+    let mut population = Population::counted(Resource::Thread, "threads", vec![1, 2, 3, 4]);
+    let names = ["worker", "worker", "program"];
+    population.things = (1..)
+        .zip(names)
+        .map(|(round, name)| Thing {
+            resource: Resource::Thread,
+            what: name.to_owned(),
+            amount: 1,
+            round,
+            creation: Some(made.clone()),
+        })
+        .collect();
+    let evidence =
+        Evidence { repeated: true, populations: vec![population], ..Evidence::default() };
+    assert_eq!(judge(&evidence, &Budget::default()).0[0].what, "worker");
+}
+
+#[test]
 fn a_few_waiting_pairs_are_nobodys_fault() {
     let waiting = |series: &[i64]| Evidence {
         repeated: true,

@@ -39,6 +39,11 @@ pub(super) fn kinds() -> Vec<Kind> {
             .in_descendant("kinds-daemon heap-per-tick keeps")
             .leaky(|_cx| watch_ticks("heap-per-tick", "keeps"))
             .clean(|_cx| watch_ticks("heap-per-tick", "releases")),
+        // It gives everything back as it ends in good order: that it grew is the leak.
+        Kind::new("daemon_owned_heap_per_tick", SOURCE, &[Heap], "block")
+            .in_descendant("kinds-daemon owned-heap-per-tick keeps")
+            .leaky(|_cx| watch_ticks("owned-heap-per-tick", "keeps"))
+            .clean(|_cx| watch_ticks("owned-heap-per-tick", "releases")),
         Kind::new("daemon_fd_per_request", SOURCE, &[Fd], NULL)
             .in_descendant("kinds-daemon fd-per-request keeps")
             .leaky(|cx| make_requests(cx, "fd-per-request", "keeps"))
@@ -136,18 +141,37 @@ pub fn serve(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<()> 
     match (verb.as_deref(), arguments.next().map(PathBuf::from)) {
         (Some("fd-per-tick"), None) => tick(habit, Fd),
         (Some("heap-per-tick"), None) => tick(habit, Heap),
+        (Some("owned-heap-per-tick"), None) => gather(habit),
         (Some("fd-per-request"), Some(socket)) => answer(habit, Fd, &socket),
         (Some("heap-per-request"), Some(socket)) => answer(habit, Heap, &socket),
         (verb, _) => bail!("no daemon is called {verb:?}"),
     }
 }
 
+/// Waits for the next tick; false once the input has ended.
+fn next_tick() -> anyhow::Result<bool> {
+    let input = std::io::stdin();
+    let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, PollTimeout::try_from(TICK)?)? == 0)
+}
+
+/// Gathers blocks until its input ends.
+fn gather(habit: Habit) -> anyhow::Result<()> {
+    let mut gathered = Vec::new();
+    while next_tick()? {
+        gathered.push(vec![1; BYTES]); // LEAK daemon_owned_heap_per_tick
+        if !habit.keeps {
+            gathered.clear();
+        }
+        let _ = writeln!(std::io::stdout(), "tick");
+    }
+    Ok(())
+}
+
 /// Does a little at every tick until its input ends.
 fn tick(habit: Habit, resource: watertight::Resource) -> anyhow::Result<()> {
-    let input = std::io::stdin();
     loop {
-        let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut fds, PollTimeout::try_from(TICK)?)? > 0 {
+        if !next_tick()? {
             return Ok(());
         }
         if resource == Fd {

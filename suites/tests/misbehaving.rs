@@ -55,6 +55,19 @@ fn the_others_go_on() {
     }
 }
 
+/// A lock that is never released stops its next taker for ever: the rounds end, the trial does not hang.
+#[test]
+fn a_later_round_that_blocks_ends_the_repetition() {
+    let trial = trial("blocks_its_second_round", Outcome::Passed);
+    assert_eq!((trial.verdict, trial.rounds), (Verdict::Leaked, 1), "{trial:#?}");
+    assert!(trial.notes.iter().any(|note| note.contains("round 2 did not end")), "{trial:#?}");
+    let leaks = leaks(trial);
+    let lines: Vec<u32> = leaks.iter().filter_map(|leak| Some(leak.site.as_ref()?.line)).collect();
+    let opened = marked(SOURCE, "LEAK lock");
+    assert_eq!(lines, [opened, opened + 1], "{leaks:#?}");
+    assert_eq!(leaks[1].resource, Resource::Lock);
+}
+
 #[test]
 fn killed() {
     let trial = trial("killed", Outcome::Killed);

@@ -16,6 +16,9 @@ use crate::table::{BODY_PASSED, ENTRY_PATH, GO_AGAIN};
 /// Confirming rounds may add this much, or twice the first round, whichever is more.
 const CONFIRM_MIN: Duration = Duration::from_secs(1);
 const CONFIRM_FACTOR: u32 = 2;
+/// A later round that takes this long, and so many times the first, is stuck.
+const STUCK_MIN: Duration = Duration::from_secs(10);
+const STUCK_FACTOR: u32 = 20;
 /// Most rounds where the heap has grown and the rounds are short: a container that doubles is seen to do
 /// so four times, a channel takes its third block of 31 messages.
 const ROUNDS_LONG: u32 = 100;
@@ -38,10 +41,16 @@ impl Watch<'_> {
         let max = self.rounds_max(case);
         let mut first_round = Duration::ZERO;
         let mut confirming = Instant::now();
+        let whole = self.deadline;
         for round in 1..=max {
             self.control.round.store(round, Release);
             let begun = Instant::now();
             self.answer(GO_AGAIN);
+            if round > 1 {
+                // What the first round has kept may block a later one for ever: a lock, a port.
+                let patience = STUCK_MIN.max(first_round * STUCK_FACTOR) * self.patience;
+                self.deadline = whole.min(begun + patience);
+            }
             if !self.next_boundary(subject) {
                 ended.timed_out = self.is_overdue(subject);
                 let message = read_text(&self.control.message);
@@ -49,7 +58,9 @@ impl Watch<'_> {
                     ended.message = message;
                     ended.body = self.control.body.load(Acquire);
                 } else {
-                    ended.later_failure = Some(format!("round {round} did not end: {message}"));
+                    let said =
+                        if message.is_empty() { String::new() } else { format!(": {message}") };
+                    ended.later_failure = Some(format!("round {round} did not end{said}"));
                 }
                 return ended;
             }

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd as _;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     Suite::new("misbehaving")
         .case(case("aborts", |_cx| std::process::abort()))
         .case(case("behaves_first", behaves))
+        .case(case("blocks_its_second_round", blocks_its_second_round))
         .case(case("closes_everything", closes_everything))
         .case(case("daemonizes", daemonizes))
         .case(case("exhausts_descriptors", exhausts_descriptors))
@@ -100,6 +102,17 @@ fn closes_everything(_cx: &Context) -> Result<(), Failed> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error().into()),
     }
+}
+
+/// Keeps a lock that it will want again.
+fn blocks_its_second_round(_cx: &Context) -> Result<(), Failed> {
+    static FILE: OnceLock<File> = OnceLock::new();
+    let file = FILE.get_or_init(|| tempfile::tempfile().expect("a temporary file"));
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?; // LEAK lock
+    again.lock()?;
+    #[expect(clippy::disallowed_methods, reason = "the misbehaviour")]
+    std::mem::forget(again);
+    Ok(())
 }
 
 /// Takes every descriptor there is, and keeps them.

@@ -58,10 +58,11 @@ pub(crate) fn change(kind: u32, identity: u64, facts: Facts<'_>) {
     }
 }
 
-/// Enters something under a stack that is known.
+/// Enters something under a stack that is known. What finds no room is counted: the supervisor must know
+/// that it does not see all.
 pub(crate) fn put(region: &Region, control: &Control, kind: u32, identity: u64, stack: u32, facts: Facts<'_>) {
     if facts.text.len() > ENTRY_TEXT {
-        region.dropped.fetch_add(1, Relaxed);
+        region.entries_dropped[kind as usize].fetch_add(1, Relaxed);
         return;
     }
     let round = control.round.load(Relaxed);
@@ -73,7 +74,7 @@ pub(crate) fn put(region: &Region, control: &Control, kind: u32, identity: u64, 
     }
     let key = entry_key(kind, identity);
     let Some((at, entry)) = claim(region, key) else {
-        region.dropped.fetch_add(1, Relaxed);
+        region.entries_dropped[kind as usize].fetch_add(1, Relaxed);
         return;
     };
     entry.kind.store(kind, Relaxed);
@@ -102,6 +103,28 @@ pub(crate) fn forget(region: &Region, kind: u32, identity: u64) -> bool {
     entry.key.store(FORGOTTEN, Release);
     region.entries_gone[kind as usize].fetch_add(1, Relaxed);
     true
+}
+
+/// Whether there is room for a new entry of this key.
+pub(crate) fn has_room(region: &Region, kind: u32, identity: u64) -> bool {
+    window(region, entry_key(kind, identity)).any(|entry| entry.key.load(Relaxed) <= FORGOTTEN)
+}
+
+/// Forgets of the entries that stand where one of this key would those that are over.
+pub(crate) fn forget_over(region: &Region, kind: u32, identity: u64, is_over: impl Fn(&Entry) -> bool) {
+    for entry in window(region, entry_key(kind, identity)) {
+        let key = entry.key.load(Acquire);
+        let of_kind = key >> 56 == u64::from(kind);
+        if of_kind && is_over(entry) && entry.key.compare_exchange(key, FORGOTTEN, AcqRel, Relaxed).is_ok() {
+            region.entries_gone[kind as usize].fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The slots where an entry of this key may stand.
+fn window(region: &Region, key: u64) -> impl Iterator<Item = &Entry> {
+    let home = home(key);
+    (0..ENTRY_PROBES).map(move |probe| &region.entries[(home + probe) % ENTRIES])
 }
 
 /// The entry of a key.

@@ -4,12 +4,13 @@
 //! What lies below a directory that was created as well has no entry: the directory speaks for it.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::sync::atomic::Ordering::*;
 
 use crate::entry::{self, Facts};
 use crate::next::forward;
 use crate::note;
 use crate::sys::{self, AT_FDCWD};
-use crate::table::{ENTRY_PATH, ENTRY_TEXT, TEXT_HASH, text_hash};
+use crate::table::{ENTRY_PATH, ENTRY_TEXT, Entry, TEXT_HASH, text_hash};
 
 const O_CREAT: c_int = 0o100;
 const SHM: &[u8] = b"/dev/shm/";
@@ -65,8 +66,22 @@ pub(crate) fn created(at: c_int, path: &[u8]) {
         from = to;
     }
     let hash = text_hash(hash, &path[from..]);
+    if !entry::has_room(region, ENTRY_PATH, hash) {
+        // Removing a path needs no hook, so the entries of what has gone are still there.
+        entry::forget_over(region, ENTRY_PATH, hash, has_gone);
+    }
     let facts = Facts { text: path, ..Facts::default() };
     entry::put(region, control, ENTRY_PATH, hash, note::stack_id(region, control), facts);
+}
+
+/// Whether the path of an entry is no longer there.
+fn has_gone(entry: &Entry) -> bool {
+    let mut path = [0u8; ENTRY_TEXT + 1];
+    let len = (entry.text.len.load(Relaxed) as usize).min(ENTRY_TEXT);
+    for (to, from) in path[..len].iter_mut().zip(&entry.text.bytes) {
+        *to = from.load(Relaxed);
+    }
+    !sys::exists(AT_FDCWD, path.as_ptr())
 }
 
 /// The absolute form of a path, without a slash at its end; none where it does not fit.

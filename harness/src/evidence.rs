@@ -20,6 +20,10 @@ use crate::probe::time_wait;
 use crate::region::{LiveStack, RegionMap};
 use crate::run::{Run, is_blinded};
 use crate::snapshot::Counts;
+use crate::table::{
+    ENTRY_ENV, ENTRY_FLOCK, ENTRY_HANDLER, ENTRY_MAPPING, ENTRY_OFD_LOCK, ENTRY_PATH,
+    ENTRY_POSIX_LOCK, ENTRY_SYSV_SHM, ENTRY_WATCH,
+};
 use crate::trial::Part;
 use kept::kept;
 use remains::remains;
@@ -316,6 +320,19 @@ fn waiting_pairs(case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Population 
 const AGENT_ONLY: [Resource; 5] =
     [Resource::Mapping, Resource::File, Resource::Shm, Resource::InotifyWatch, Resource::State];
 
+/// What has entries in the table, which may be full.
+const ROOMS: [(u32, Resource); 9] = [
+    (ENTRY_MAPPING, Resource::Mapping),
+    (ENTRY_PATH, Resource::File),
+    (ENTRY_WATCH, Resource::InotifyWatch),
+    (ENTRY_FLOCK, Resource::Lock),
+    (ENTRY_POSIX_LOCK, Resource::Lock),
+    (ENTRY_OFD_LOCK, Resource::Lock),
+    (ENTRY_SYSV_SHM, Resource::Shm),
+    (ENTRY_ENV, Resource::State),
+    (ENTRY_HANDLER, Resource::State),
+];
+
 /// Why the heap of a process that has the agent cannot be counted: its own allocator.
 fn unmeasured_heap(unmeasured: &[Unmeasured]) -> Option<String> {
     let heap = unmeasured.iter().find(|unmeasured| unmeasured.probe == Resource::Heap);
@@ -340,6 +357,17 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
         let gone = "the process ended before it could be read; only what outlived it was judged";
         add(Resource::Fd, gone);
         add(Resource::Heap, gone);
+    }
+    if let Some(region) = &seen.region {
+        for (kind, probe) in ROOMS {
+            let dropped = region.dropped_entries(kind);
+            if dropped > 0 {
+                add(
+                    probe,
+                    &format!("{dropped} of them found no room in the table, so not all are known"),
+                );
+            }
+        }
     }
     let Some(last) = part.counts.last() else { return unmeasured };
     if let Err(unavailable) = &last.fds {

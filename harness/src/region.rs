@@ -243,6 +243,11 @@ impl RegionMap {
         slots.filter_map(entry).collect()
     }
 
+    /// How many things of a kind found no room.
+    pub(crate) fn dropped_entries(&self, kind: u32) -> u32 {
+        self.entries_dropped[kind as usize].load(Relaxed)
+    }
+
     /// Whether more entries of a kind were made than forgotten.
     pub(crate) fn has_entries(&self, kind: u32) -> bool {
         let of = |counts: &[AtomicU32]| counts[kind as usize].load(Relaxed);

@@ -261,6 +261,8 @@ pub(crate) struct Region {
     pub(crate) entries_made: [AtomicU32; ENTRY_KINDS],
     /// Entries forgotten again, by kind.
     pub(crate) entries_gone: [AtomicU32; ENTRY_KINDS],
+    /// Entries that found no room, by kind.
+    pub(crate) entries_dropped: [AtomicU32; ENTRY_KINDS],
     /// Orders mappings in time: a later one has taken the place of an earlier one.
     pub(crate) sequence: AtomicU64,
     /// Number of `entry_index` entries written.

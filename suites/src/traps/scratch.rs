@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(())
         }),
         trap("file_that_is_renamed", file_that_is_renamed),
+        trap("files_without_number", files_without_number),
         trap("file_without_a_name", |_cx| {
             let mut file = tempfile::tempfile()?;
             file.write_all(b"text")?;
@@ -56,6 +57,17 @@ fn directory_in_use(_cx: &Context) -> Result<(), Failed> {
         fs::write(directory.path().join(format!("a/b/{number}")), "text")?;
     }
     assert_eq!(fs::read_dir(directory.path().join("a/b"))?.count(), 20);
+    Ok(())
+}
+
+/// More files, each gone at once, than anybody wants to remember.
+fn files_without_number(_cx: &Context) -> Result<(), Failed> {
+    const FILES: u32 = 20_000;
+    for number in 0..FILES {
+        let path = std::env::temp_dir().join(format!("traps-{}-{number}", std::process::id()));
+        fs::File::create(&path)?;
+        fs::remove_file(&path)?;
+    }
     Ok(())
 }
 

@@ -183,10 +183,11 @@ fn case(name: String, body: Body) -> Case {
     case.package(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Leaves a value behind for good, as a program does that loses it.
+/// Leaves a value behind for good, as a program does that loses it. An optimiser that sees a block
+/// nobody uses would not even make it.
 #[expect(clippy::disallowed_methods, reason = "the leak that must be caught")]
 fn lose<T>(value: T) {
-    std::mem::forget(value);
+    std::mem::forget(std::hint::black_box(value));
 }
 
 /// A file that is always there, and that nobody here writes.

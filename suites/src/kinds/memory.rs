@@ -1,6 +1,7 @@
 //! Allocated memory that nobody frees.
 
 use std::cell::RefCell;
+use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -30,12 +31,12 @@ pub(super) fn kinds() -> Vec<Kind> {
         Kind::new("c_malloc", SOURCE, &[Heap], BLOCK)
             .leaky(|_cx| {
                 // SAFETY: any size may be asked for; nobody uses what is given.
-                let block = unsafe { libc::malloc(PAGE) }; // LEAK c_malloc
+                let block = unsafe { black_box(libc::malloc(PAGE)) }; // LEAK c_malloc
                 if block.is_null() { Err(Failed::new("no memory")) } else { Ok(()) }
             })
             .clean(|_cx| {
                 // SAFETY: what has just been given is freed once; null may be freed too.
-                unsafe { libc::free(libc::malloc(PAGE)) };
+                unsafe { libc::free(black_box(libc::malloc(PAGE))) };
                 Ok(())
             }),
         Kind::new("rc_cycle", SOURCE, &[Heap], BLOCK)

@@ -96,7 +96,7 @@ fn plant_kept() -> Result<(), Failed> {
     if map == libc::MAP_FAILED {
         return Err(std::io::Error::last_os_error().into());
     }
-    drop(shm_open(&*shm_name(), OFlag::O_CREAT | OFlag::O_RDWR, Mode::S_IRUSR)?);
+    drop(shm_open(&*shm_name(), OFlag::O_CREAT | OFlag::O_RDWR, Mode::S_IRUSR | Mode::S_IWUSR)?);
     // SAFETY: the canary's other threads are parked and read no variable.
     unsafe { std::env::set_var("WATERTIGHT_CANARY", PLANTED.load(Ordering::Relaxed).to_string()) };
     Ok(())

@@ -100,6 +100,27 @@ fn a_dev_shm_without_execution_is_no_obstacle() {
     }
 }
 
+/// Most people are not root: nobody's capabilities are needed, not even for the canaries.
+#[test]
+fn a_user_without_privileges_sees_as_much() {
+    // The inner shell is a user like any other, with a /dev/shm of its own to write to.
+    let become_user = "mount -t tmpfs -o mode=1777,size=1g none /dev/shm && \
+                       exec unshare -U --map-user=1000 --map-group=1000 \"$0\" \"$@\"";
+    let take = || without(&["-U", "-r", "-m"], become_user);
+    if take().is_none() {
+        return;
+    }
+    for (case, code, verdict) in [
+        ("store_inline::clean", 0, Verdict::Clean),
+        ("connection_per_call::leaky", RED, Verdict::Leaked),
+    ] {
+        let (ran, trial) = run_twin(take().expect("it was possible a moment ago"), "ci", case);
+        assert_eq!((ran.code, trial.verdict), (Some(code), verdict), "{}", ran.output);
+        let blind: Vec<_> = ran.run.canaries.iter().filter(|canary| !canary.seen).collect();
+        assert!(blind.is_empty(), "{blind:#?}");
+    }
+}
+
 /// A user namespace in which no network namespace may be made.
 fn without_networks() -> Option<Command> {
     without(&["-U", "-r"], "echo 0 >/proc/sys/user/max_net_namespaces")

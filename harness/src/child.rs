@@ -74,6 +74,7 @@ static MAPPED: std::sync::OnceLock<ControlMap> = std::sync::OnceLock::new();
 /// Runs rounds of one case until the supervisor has seen enough.
 pub(crate) fn run(case: &Case, control: &'static Control) -> ExitCode {
     hook_panics(control);
+    warm_up();
     let runner = match Runner::new(case) {
         Ok(runner) => runner,
         Err(failed) => {
@@ -93,6 +94,7 @@ pub(crate) fn run(case: &Case, control: &'static Control) -> ExitCode {
 /// Runs the cases that the supervisor names, one after the other, in this one process.
 pub(crate) fn run_shared(cases: &[Case], control: &'static Control) -> ExitCode {
     hook_panics(control);
+    warm_up();
     gauge::publish(control);
     while boundary(control, STAGE_BOUNDARY) == GO_AGAIN {
         let Some(case) = cases.get(control.case.load(Acquire) as usize) else {
@@ -110,6 +112,13 @@ pub(crate) fn run_shared(cases: &[Case], control: &'static Control) -> ExitCode 
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Has the standard library make what it makes once for the first who asks: a thread's own handle and the
+/// buffer of stdout. Nearly every test asks, and would be repeated only to show that it is made once.
+fn warm_up() {
+    let _ = std::thread::current();
+    let _ = std::io::stdout().lock();
 }
 
 /// Waits at a boundary until the supervisor has looked; gives its answer.

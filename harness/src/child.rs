@@ -88,6 +88,7 @@ pub(crate) fn run(case: &Case, control: &'static Control) -> ExitCode {
         runner.round(case, control);
         runner.publish(control);
     }
+    runner.close();
     ExitCode::SUCCESS
 }
 
@@ -104,6 +105,7 @@ pub(crate) fn run_shared(cases: &[Case], control: &'static Control) -> ExitCode 
             Ok(runner) => {
                 runner.round(case, control);
                 runner.publish(control);
+                runner.close();
             }
             Err(failed) => {
                 write_text(&control.message, failed.message());
@@ -221,6 +223,13 @@ impl Runner {
         }));
         control.body_sp.store(0, Release);
         result
+    }
+
+    fn close(self) {
+        #[cfg(feature = "tokio")]
+        if let Some(runtime) = self.runtime {
+            runtime.close();
+        }
     }
 
     /// Writes what only this process knows.

@@ -6,12 +6,17 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
 use crate::failed::Failed;
 
 /// Longest wait for tasks that are about to end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// The wait once waiting has not helped: what did not end in two seconds will not end in the next round either.
 const DRAIN_AGAIN: Duration = Duration::from_millis(20);
+/// What a runtime has to end its threads in.
+const CLOSE: Duration = Duration::from_secs(1);
 /// Back-off between looks.
 const LOOK_FIRST: Duration = Duration::from_micros(200);
 const LOOK_LAST: Duration = Duration::from_millis(20);
@@ -21,6 +26,7 @@ pub(crate) struct Runtime {
     runtime: tokio::runtime::Runtime,
     quiet: Cell<usize>,
     waiting_helps: Cell<bool>,
+    reaping_helps: Cell<bool>,
 }
 
 impl Runtime {
@@ -33,7 +39,12 @@ impl Runtime {
             builder.worker_threads(workers);
         }
         let runtime = builder.enable_all().build()?;
-        Ok(Self { runtime, quiet: Cell::new(0), waiting_helps: Cell::new(true) })
+        Ok(Self {
+            runtime,
+            quiet: Cell::new(0),
+            waiting_helps: Cell::new(true),
+            reaping_helps: Cell::new(true),
+        })
     }
 
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -49,22 +60,40 @@ impl Runtime {
         self.runtime.handle().metrics().num_alive_tasks()
     }
 
-    /// Drives the runtime until no more tasks are alive than when it was last quiet, or the deadline.
+    /// Drives the runtime until no more tasks are alive than when it was last quiet and no child is left
+    /// to be reaped, or the deadline. One that is not patient knows already that waiting does not help.
+    pub(crate) fn drain(&self, patient: bool) {
+        let tasks_end = || self.alive() <= self.quiet.get();
+        self.drive_until(patient && self.waiting_helps.get(), tasks_end);
+        self.waiting_helps.set(tasks_end());
+        self.quiet.set(self.alive());
+        // A dropped `tokio::process::Child` is reaped by the runtime, and by nothing else.
+        self.drive_until(patient && self.reaping_helps.get(), is_childless);
+        self.reaping_helps.set(is_childless());
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "settling: the sleep drives the runtime between two looks, with a deadline"
     )]
-    /// One that is not patient knows already that waiting does not help.
-    pub(crate) fn drain(&self, patient: bool) {
-        let helps = patient && self.waiting_helps.get();
-        let longest = if helps { DRAIN } else { DRAIN_AGAIN };
-        let deadline = Instant::now() + longest;
+    fn drive_until(&self, patient: bool, is_quiet: impl Fn() -> bool) {
+        let deadline = Instant::now() + if patient { DRAIN } else { DRAIN_AGAIN };
         let mut pause = LOOK_FIRST;
-        while self.alive() > self.quiet.get() && Instant::now() < deadline {
+        while !is_quiet() && Instant::now() < deadline {
             self.runtime.block_on(async { tokio::time::sleep(pause).await });
             pause = (pause * 2).min(LOOK_LAST);
         }
-        self.waiting_helps.set(self.alive() <= self.quiet.get());
-        self.quiet.set(self.alive());
     }
+
+    /// Ends it. To drop it would wait for blocking threads that may never end.
+    pub(crate) fn close(self) {
+        self.runtime.shutdown_timeout(CLOSE);
+    }
+}
+
+/// Whether this process has no child, neither one that runs nor one that has ended and was not waited for.
+fn is_childless() -> bool {
+    // It takes nothing away from whoever waits for the child.
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, look) == Err(Errno::ECHILD)
 }

@@ -447,7 +447,10 @@ fn run_in_process(case: &Case) -> Result<(), Failed> {
         Body::Sync(body) => body(&context),
         #[cfg(feature = "tokio")]
         Body::Async { body, workers } => {
-            crate::runtime::Runtime::new(*workers)?.block_on(body(&context))
+            let runtime = crate::runtime::Runtime::new(*workers)?;
+            let ending = runtime.block_on(body(&context));
+            runtime.close();
+            ending
         }
     }));
     let cleaned = context.run_cleanups();

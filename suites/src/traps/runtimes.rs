@@ -1,5 +1,6 @@
 //! Runtimes, and what tokio keeps for a process.
 
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ pub(super) fn cases() -> Vec<Case> {
             runtime.block_on(children_and_signals())
         }),
         async_trap("children_and_signals", children_and_signals),
+        async_trap("child_killed_when_it_is_dropped", || {
+            Box::pin(async {
+                let mut cat = Command::new("cat");
+                drop(cat.stdin(Stdio::piped()).kill_on_drop(true).spawn()?);
+                Ok(())
+            })
+        }),
+        async_trap("child_dropped_that_ends_by_itself", || {
+            Box::pin(async {
+                drop(Command::new("true").spawn()?);
+                Ok(())
+            })
+        }),
         async_trap("blocking_threads_that_stay_for_a_while", blocking_threads),
         async_trap("clients_on_a_runtime", clients),
         async_trap("task_that_ends_late", task_that_ends_late),

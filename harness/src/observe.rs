@@ -11,6 +11,7 @@ mod outcome;
 mod passes;
 mod rounds;
 mod steady;
+mod waits;
 mod watch;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ use crate::table::{FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATI
 pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
 pub(crate) use steady::Steady;
+pub(crate) use waits::Waits;
 use watch::{Ended, Watch};
 
 /// Time a process may take from its last boundary to its exit.
@@ -94,7 +96,9 @@ pub(crate) enum Purpose {
     /// Run exactly this many rounds with a stack for every heap block.
     Explain {
         rounds: u32,
-        /// Whether waiting for what may still be released has helped the first time.
+        /// What waiting has shown the first time.
+        waits: Waits,
+        /// Whether tasks are worth waiting for.
         patient: bool,
     },
     /// Measure again, alone, with a longer settle time.
@@ -131,8 +135,8 @@ pub(crate) struct Observation {
     /// The cases that ran, in shared mode, in their order.
     pub(crate) steps: Vec<Step>,
     pub(crate) unsettled: bool,
-    /// Whether everything that was waited for was released.
-    pub(crate) waiting_helped: bool,
+    /// What waiting has shown.
+    pub(crate) waits: Waits,
     /// Connects that were refused, in a private namespace.
     pub(crate) refused_connects: u64,
     pub(crate) region: Option<RegionMap>,
@@ -209,7 +213,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         births: Births::default(),
         steady: Vec::new(),
         steps: Vec::new(),
-        waiting_helps: !impatient,
+        waits: if let Purpose::Explain { waits, .. } = purpose { waits } else { Waits::default() },
         settling: Duration::ZERO,
         unsettled: false,
         refused_connects: 0,
@@ -259,7 +263,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         steady: watch.steady,
         steps: watch.steps,
         unsettled: watch.unsettled,
-        waiting_helped: watch.waiting_helps,
+        waits: watch.waits,
         refused_connects: watch.refused_connects,
         region: watch.region,
         output: subject.output(),

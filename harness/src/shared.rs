@@ -17,7 +17,7 @@ use crate::judge::Evidence;
 use crate::observe::{Observation, Purpose, Script, Step, observe};
 use crate::run::{Run, descriptor_limit, memory_limit};
 use crate::snapshot::Counts;
-use crate::trial::{Part, Tried, namer, not_started, record};
+use crate::trial::{Part, Tried, namer, not_started, record, tasks_stay};
 
 /// In place of a case's number: the child runs the cases it is told, one after the other.
 pub(crate) const CASES: u32 = u32::MAX - 1;
@@ -86,7 +86,11 @@ impl SharedRun {
             && let Ok(explained) = observe(
                 run,
                 script,
-                Purpose::Explain { rounds: self.passes, patient: seen.waiting_helped },
+                Purpose::Explain {
+                    rounds: self.passes,
+                    waits: seen.waits,
+                    patient: !tasks_stay(&seen),
+                },
             )
         {
             for (share, evidence) in shares.iter().zip(&mut all) {

@@ -97,8 +97,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
             false => 1,
         };
         let rounds = seen.rounds.max(enough);
-        let purpose =
-            Purpose::Explain { rounds, patient: seen.waiting_helped && !tasks_stay(&seen) };
+        let purpose = Purpose::Explain { rounds, waits: seen.waits, patient: !tasks_stay(&seen) };
         if let Ok(explained) = observe(run, Script::Case(case), purpose) {
             duration += explained.duration;
             explain(case, &mut evidence, &Part::whole(&explained), &namer);
@@ -108,7 +107,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
 }
 
 /// Whether tasks were alive at the end that nothing has ended in the time that they had.
-fn tasks_stay(seen: &Observation) -> bool {
+pub(crate) fn tasks_stay(seen: &Observation) -> bool {
     seen.counts.last().is_some_and(|counts| counts.tasks.is_some_and(|tasks| tasks > 0))
 }
 

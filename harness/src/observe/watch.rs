@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::steady::Steady;
-use super::{EXIT, Purpose, Step};
+use super::waits::{Above, Falls};
+use super::{EXIT, Purpose, Step, Waits};
 use crate::births::Births;
 use crate::case::{Case, DEADLINE};
 use crate::descendant::Descendants;
@@ -55,7 +56,7 @@ pub(super) struct Watch<'a> {
     pub(super) births: Births,
     pub(super) steady: Vec<Steady>,
     pub(super) steps: Vec<Step>,
-    pub(super) waiting_helps: bool,
+    pub(super) waits: Waits,
     /// Time spent waiting: it is not the test's, and no reason to run fewer rounds.
     pub(super) settling: Duration,
     pub(super) unsettled: bool,
@@ -173,19 +174,14 @@ impl Watch<'_> {
     fn settle(&mut self) -> Counts {
         let mut now = self.counts_now();
         let Some(before) = self.counts.last().cloned() else { return now };
-        let above = |counts: &Counts| {
-            let over = |now: &Result<u64, _>, before: &Result<u64, _>| matches!((now, before), (Ok(now), Ok(before)) if now > before);
-            over(&counts.fds, &before.fds)
-                || over(&counts.threads, &before.threads)
-                || counts.locks.len() > before.locks.len()
-        };
-        if !above(&now) {
+        let above = |counts: &Counts| Above::of(counts, &before);
+        if !self.waits.expects(above(&now)) {
             return now;
         }
         let others = now.threads.as_ref().is_ok_and(|count| *count > 1)
             || process::children(self.pid).is_ok_and(|children| !children.is_empty());
         let patient = !matches!(self.purpose, Purpose::Canary { .. });
-        if !others || !self.waiting_helps || !patient {
+        if !others || self.waits.is_vain() || !patient {
             // Who has gone since the first look may have released something.
             return self.counts_now();
         }
@@ -195,15 +191,17 @@ impl Watch<'_> {
             + if alone { self.settle.max(SETTLE_ALONE) } else { self.settle })
         .min(self.deadline);
         let mut backoff = Backoff::new(deadline);
-        let start = now.clone();
-        while above(&now) && backoff.pause() {
+        let mut falls = Falls::from(above(&now));
+        while self.waits.expects(above(&now)) && backoff.pause() {
             now = self.counts_now();
+            falls.note(above(&now));
         }
-        self.waiting_helps = !above(&now);
         self.settling += begun.elapsed();
-        let fell = |now: &Result<u64, _>, start: &Result<u64, _>| matches!((now, start), (Ok(now), Ok(start)) if now < start);
-        self.unsettled =
-            above(&now) && (fell(&now.fds, &start.fds) || fell(&now.threads, &start.threads));
+        let in_vain = self.waits.expects(above(&now));
+        self.unsettled = in_vain && falls.go_on();
+        if in_vain {
+            self.waits.ended_in_vain(above(&now));
+        }
         now
     }
 

@@ -1,12 +1,14 @@
 //! Threads, runtimes and tasks that nobody ends.
 
+use std::fs::File;
 use std::future::pending;
 use std::sync::Barrier;
 use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use watertight::Resource::{Fd, Heap, Socket, Task, Thread};
 
 use super::{Kind, Source, lose, source};
@@ -34,6 +36,29 @@ pub(super) fn kinds() -> Vec<Kind> {
                 assert!(hung_up.is_ok_and(|hung_up| hung_up));
                 Ok(())
             }),
+        // The descriptor stays and the thread ends: neither must hide what the other does.
+        Kind::new("fd_of_late_thread", SOURCE, &[Fd], "/dev/null")
+            .leaky(|_cx| {
+                at_leisure(|| File::open("/dev/null").map(lose).is_ok()); // LEAK fd_of_late_thread
+                Ok(())
+            })
+            .clean(|_cx| {
+                at_leisure(|| File::open("/dev/null").map(drop).is_ok());
+                Ok(())
+            }),
+        Kind::new("endless_blocking_task", SOURCE, &[Thread, Heap], "tokio-rt-worker").futures(
+            || {
+                Box::pin(async {
+                    spawn_blocking(|| {
+                        loop {
+                            thread::park()
+                        }
+                    }); // LEAK endless_blocking_task
+                    Ok(())
+                })
+            },
+            || Box::pin(async { Ok(spawn_blocking(|| ()).await?) }),
+        ),
         Kind::new("tokio_runtime", SOURCE, &[Fd, Socket, Thread, Heap], "anon_inode:")
             .leaky(|_cx| {
                 lose(Runtime::new()?); // LEAK tokio_runtime
@@ -61,6 +86,17 @@ pub(super) fn kinds() -> Vec<Kind> {
             },
         ),
     ]
+}
+
+/// Works in a thread that nobody waits for, a little later.
+fn at_leisure(work: fn() -> bool) {
+    const LATE: Duration = Duration::from_millis(30);
+    let (stop, stopped) = sync_channel::<()>(0);
+    thread::spawn(move || {
+        let timed_out = stopped.recv_timeout(LATE).is_err();
+        drop(stop);
+        timed_out && work()
+    });
 }
 
 fn park() {

@@ -1,5 +1,6 @@
 //! Threads that end, sooner or later.
 
+use std::fs::File;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -15,6 +16,14 @@ pub(super) fn cases() -> Vec<Case> {
             thread::spawn(|| ()).join().map_err(|_| Failed::new("the thread panicked"))
         }),
         trap("thread_that_ends_late", thread_that_ends_late),
+        trap("thread_that_ends_late_beside_a_pool_that_fills", |cx| {
+            static POOL: Mutex<Vec<File>> = Mutex::new(Vec::new());
+            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+            if pool.len() < 3 {
+                pool.push(File::open("/dev/null")?);
+            }
+            thread_that_ends_late(cx)
+        }),
         trap("idle_pool_that_shrinks", idle_pool_that_shrinks),
         trap("pool_opened_once", pool_opened_once),
         trap("pool_opened_and_closed", |_cx| {

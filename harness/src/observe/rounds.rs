@@ -16,6 +16,8 @@ use crate::table::{BODY_PASSED, ENTRY_PATH, GO_AGAIN};
 /// Confirming rounds may add this much, or twice the first round, whichever is more.
 const CONFIRM_MIN: Duration = Duration::from_secs(1);
 const CONFIRM_FACTOR: u32 = 2;
+/// The same while heap has grown in too few rounds to be judged.
+const CONFIRM_HEAP_FACTOR: u32 = judge::HEAP_ROUNDS as u32;
 /// A later round that takes this long, and so many times the first, is stuck.
 const STUCK_MIN: Duration = Duration::from_secs(10);
 const STUCK_FACTOR: u32 = 20;
@@ -79,7 +81,10 @@ impl Watch<'_> {
                 confirming = Instant::now();
             }
             let spent = confirming.elapsed().saturating_sub(self.settling);
-            if ended.body != BODY_PASSED || !self.wants_more(case, round, first_round, spent) {
+            // A round that is killed half-way leaves what it would have cleaned up.
+            let fits = self.deadline.saturating_duration_since(Instant::now()) > first_round;
+            let wants_more = fits && self.wants_more(case, round, first_round, spent);
+            if ended.body != BODY_PASSED || !wants_more {
                 break;
             }
         }
@@ -105,7 +110,12 @@ impl Watch<'_> {
         };
         let others = self.others_grew(case, round);
         match round < ROUNDS_MAX {
-            true if heap || others => spent <= CONFIRM_MIN.max(first_round * CONFIRM_FACTOR),
+            true if heap || others => {
+                // Two rounds more than the first tell of what is exact, heap needs one more than that.
+                let is_undecided = heap && round as usize <= judge::HEAP_ROUNDS;
+                let factor = if is_undecided { CONFIRM_HEAP_FACTOR } else { CONFIRM_FACTOR };
+                spent <= CONFIRM_MIN.max(first_round * factor)
+            }
             // What is exact was seen often enough.
             false if others => false,
             // Each round would leave more of it.

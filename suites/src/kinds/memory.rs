@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use nix::libc;
 use watertight::Failed;
@@ -25,6 +26,18 @@ pub(super) fn kinds() -> Vec<Kind> {
                 Ok(())
             })
             .clean(|_cx| {
+                drop(vec![1u8; PAGE]);
+                Ok(())
+            }),
+        // Three rounds more than the first must be worth their time.
+        Kind::new("heap_of_slow_test", SOURCE, &[Heap], BLOCK)
+            .leaky(|_cx| {
+                take_time();
+                lose(vec![1u8; PAGE]); // LEAK heap_of_slow_test
+                Ok(())
+            })
+            .clean(|_cx| {
+                take_time();
                 drop(vec![1u8; PAGE]);
                 Ok(())
             }),
@@ -134,4 +147,13 @@ fn keep_in_thread(node: Arc<Shared>, releases: bool) -> Result<(), Failed> {
     give.send((node, releases))?;
     let size = taken.lock().unwrap_or_else(PoisonError::into_inner).recv()?;
     if size == PAGE { Ok(()) } else { Err(Failed::new("another node")) }
+}
+
+/// As long as a test that starts a service.
+fn take_time() {
+    const SLOW: Duration = Duration::from_millis(600);
+    let (stop, stopped) = sync_channel::<()>(0);
+    let timed_out = stopped.recv_timeout(SLOW).is_err();
+    drop(stop);
+    assert!(timed_out);
 }

@@ -49,9 +49,12 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     }
     evidence.populations.extend(gauges(part));
     evidence.populations.push(waiting_pairs(case, part, namer));
-    evidence.populations.extend(mappings(part, namer));
     evidence.kept = kept(part, namer);
-    // What a failing body has allocated on its way out (a panic's backtrace, say) is no evidence.
+    // What a failing body has allocated or mapped on its way out (a panic's backtrace with the debug
+    // information of a whole program, say) is no evidence.
+    if part.outcome == Outcome::Passed {
+        evidence.populations.extend(mappings(part, namer));
+    }
     if part.outcome == Outcome::Passed
         && let Some(bytes) = series(part, |counts| counts.heap.map(|heap| heap.bytes))
         && let Some(blocks) = series(part, |counts| counts.heap.map(|heap| heap.blocks))

@@ -28,7 +28,7 @@ impl Creation {
 
     /// Whether the stack passes through a once-initialiser: such a thing is made once in a process.
     pub(crate) fn is_once(&self) -> bool {
-        const ONCE: [&str; 9] = [
+        const ONCE: [&str; 10] = [
             "sync::once::Once::call",
             "sync::poison::once::Once::call",
             "sync::once_lock::OnceLock",
@@ -38,6 +38,8 @@ impl Creation {
             "pthread_once",
             "sys::sync::once::",
             "tokio::signal::",
+            // What std reads of each object to name a panic's frames, it keeps.
+            "backtrace_rs::",
         ];
         self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use watertight_report::model::{Resource, Status};
 
 use super::finding::Atom;
+use super::population::alike;
 use super::{Creation, Evidence, Kept};
 use crate::case::Budget;
 
@@ -16,21 +17,22 @@ pub(crate) fn holds_unnamed_lock(evidence: &Evidence) -> bool {
 }
 
 /// Whether what one line made and what is kept of it is a leak: what is made in the first of several
-/// rounds and never again is made once in a process.
+/// rounds and never again is made once in a process, and so is what a once-initialiser makes in any.
 fn leaks(made: &[&Kept], repeated: bool) -> bool {
-    if repeated {
-        return made.iter().any(|kept| kept.last_made.is_none_or(|round| round > 1));
-    }
-    !made.iter().all(|kept| kept.creation.as_ref().is_some_and(Creation::is_once))
+    made.iter().any(|kept| {
+        let once = kept.creation.as_ref().is_some_and(Creation::is_once);
+        !once && (!repeated || kept.last_made.is_none_or(|round| round > 1))
+    })
 }
 
 pub(super) fn judge(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>) {
     let mut lines: BTreeMap<(Resource, String), Vec<&Kept>> = BTreeMap::new();
     for kept in &evidence.kept {
-        // Each piece of state is a thing of its own.
         let key = match &kept.creation {
-            Some(creation) if kept.resource != Resource::State => creation.key(),
-            _ => kept.what.clone(),
+            // Each piece of state is a thing of its own.
+            _ if kept.resource == Resource::State => kept.what.clone(),
+            Some(creation) => creation.key(),
+            None => alike(&kept.what),
         };
         lines.entry((kept.resource, key)).or_default().push(kept);
     }

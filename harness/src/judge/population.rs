@@ -39,7 +39,7 @@ pub(super) fn judge(
     let rounds = population.series.len() - 1;
     let mut groups: BTreeMap<String, Vec<&Thing>> = BTreeMap::new();
     for thing in &population.things {
-        let key = thing.creation.as_ref().map_or_else(|| thing.what.clone(), Creation::key);
+        let key = thing.creation.as_ref().map_or_else(|| alike(&thing.what), Creation::key);
         groups.entry(format!("{:?} {key}", thing.resource)).or_default().push(thing);
     }
     let mut told = 0;
@@ -99,6 +99,12 @@ pub(super) fn judge(
         };
         atoms.push(atom);
     }
+}
+
+/// A name without its numbers: what has no site and differs only in them is one thing many times, as
+/// `pipe:[41]` and `pipe:[42]` are.
+pub(super) fn alike(what: &str) -> String {
+    what.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
 /// The name that most of them have: a thread that has just been made still has its process's.

@@ -123,6 +123,7 @@ fn without_a_second_round_a_once_initialiser_is_a_step_and_all_else_a_leak() {
             vec!["std::sys::fs::File::open", "std::sync::once_lock::OnceLock<T>::get_or_init"],
             Verdict::Clean,
         ),
+        (vec!["std::backtrace_rs::symbolize::gimli::mmap", "std::panicking"], Verdict::Clean),
         (vec!["std::sys::fs::File::open", "app::open"], Verdict::Leaked),
     ] {
         let made = creation(7, &functions);
@@ -144,6 +145,18 @@ fn what_has_no_name_is_still_a_finding() {
         (verdict, findings[0].growth, findings[0].site.is_none()),
         (Verdict::Leaked, 2, true)
     );
+}
+
+#[test]
+fn what_has_no_site_and_differs_in_its_number_is_one_finding() {
+    let mut pipes = fds(&[3, 5, 7, 9], &[1, 2, 3], None);
+    for (number, thing) in pipes.things.iter_mut().enumerate() {
+        thing.what = format!("pipe:[{}]", 40 + number);
+    }
+    let evidence = Evidence { repeated: true, populations: vec![pipes], ..Evidence::default() };
+    let (findings, verdict) = judge(&evidence, &Budget::default());
+    assert_eq!((verdict, findings.len(), findings[0].growth), (Verdict::Leaked, 1, 3));
+    assert_eq!(findings[0].what, "pipe:[42]");
 }
 
 #[test]
@@ -283,6 +296,7 @@ fn what_is_kept_is_a_leak_unless_it_was_made_in_the_first_round_alone() {
     assert_eq!(verdict(true, None, &[], 0), Verdict::Leaked);
     assert_eq!(verdict(false, Some(1), &[], 0), Verdict::Leaked);
     assert_eq!(verdict(false, Some(1), &once, 0), Verdict::Clean);
+    assert_eq!(verdict(true, Some(2), &once, 0), Verdict::Clean);
     assert_eq!(verdict(true, Some(2), &[], 1), Verdict::Tolerated);
 }
 

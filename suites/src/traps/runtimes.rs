@@ -22,19 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
             runtime.block_on(children_and_signals())
         }),
         async_trap("children_and_signals", children_and_signals),
-        async_trap("child_killed_when_it_is_dropped", || {
-            Box::pin(async {
-                let mut cat = Command::new("cat");
-                drop(cat.stdin(Stdio::piped()).kill_on_drop(true).spawn()?);
-                Ok(())
-            })
-        }),
-        async_trap("child_dropped_that_ends_by_itself", || {
-            Box::pin(async {
-                drop(Command::new("true").spawn()?);
-                Ok(())
-            })
-        }),
+        async_trap("child_killed_when_it_is_dropped", || drop_child("cat")),
+        async_trap("child_dropped_that_ends_by_itself", || drop_child("true")),
         async_trap("blocking_threads_that_stay_for_a_while", blocking_threads),
         async_trap("clients_on_a_runtime", clients),
         async_trap("task_that_ends_late", task_that_ends_late),
@@ -57,6 +46,17 @@ fn children_and_signals() -> Future {
             Command::new("sh").args(["-c", "kill -USR1 $PPID; echo done"]).output().await?;
         assert_eq!(output.stdout, b"done\n");
         hang_up.recv().await.ok_or(Failed::new("no signal"))
+    })
+}
+
+/// Nobody waits for it: the runtime reaps it once it has ended.
+fn drop_child(program: &'static str) -> Future {
+    Box::pin(async move {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::piped()).kill_on_drop(program == "cat");
+        #[expect(clippy::disallowed_methods, reason = "killed, or ended by itself, and reaped")]
+        drop(command.spawn()?);
+        Ok(())
     })
 }
 

@@ -82,7 +82,7 @@ impl Watch<'_> {
             }
             let spent = confirming.elapsed().saturating_sub(self.settling);
             // A round that is killed half-way leaves what it would have cleaned up.
-            let fits = self.deadline.saturating_duration_since(Instant::now()) > first_round;
+            let fits = whole.saturating_duration_since(Instant::now()) > first_round;
             let wants_more = fits && self.wants_more(case, round, first_round, spent);
             if ended.body != BODY_PASSED || !wants_more {
                 break;

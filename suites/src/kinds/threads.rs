@@ -49,11 +49,7 @@ pub(super) fn kinds() -> Vec<Kind> {
         Kind::new("endless_blocking_task", SOURCE, &[Thread, Heap], "tokio-rt-worker").futures(
             || {
                 Box::pin(async {
-                    spawn_blocking(|| {
-                        loop {
-                            thread::park()
-                        }
-                    }); // LEAK endless_blocking_task
+                    spawn_blocking(park_for_ever); // LEAK endless_blocking_task
                     Ok(())
                 })
             },
@@ -101,6 +97,10 @@ fn at_leisure(work: fn() -> bool) {
 
 fn park() {
     RUNS.wait();
+    park_for_ever();
+}
+
+fn park_for_ever() {
     loop {
         thread::park();
     }

@@ -80,7 +80,12 @@ fn plant() -> Result<(), Failed> {
 #[expect(clippy::disallowed_methods, reason = "the planted leaks")]
 fn plant_kept() -> Result<(), Failed> {
     let path = path();
-    let file = std::fs::File::create(&path)?;
+    let file = std::fs::File::create(&path).map_err(|error| {
+        Failed::new(format!(
+            "{}: {error}; set TMPDIR to a directory that can be written",
+            path.display()
+        ))
+    })?;
     let watch = Inotify::init(InitFlags::IN_CLOEXEC)?;
     watch.add_watch(&path, AddWatchFlags::IN_MODIFY)?;
     std::mem::forget(watch);

@@ -20,6 +20,7 @@ use crate::config::{Config, Settings, Severity};
 use crate::context::Context;
 use crate::failed::Failed;
 use crate::run::Run;
+use crate::table::CASE_NAME_MAX;
 use crate::trial::try_case;
 use crate::{canary, cancel, shared, survivor};
 
@@ -160,6 +161,14 @@ impl Suite {
         self.cases.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(twice) = self.cases.windows(2).find(|pair| pair[0].name == pair[1].name) {
             eprintln!("watertight: two cases are named `{}`; rename one", twice[0].name);
+            return ExitCode::FAILURE;
+        }
+        if let Some(long) = self.cases.iter().find(|case| case.name.len() > CASE_NAME_MAX) {
+            eprintln!(
+                "watertight: the name of a case has {} bytes and may have {CASE_NAME_MAX}: `{}`; give it a shorter one",
+                long.name.len(),
+                long.name
+            );
             return ExitCode::FAILURE;
         }
         match self.mode() {

@@ -113,7 +113,7 @@ pub(crate) struct Control {
     /// The body's failure message.
     pub(crate) message: Text<8192>,
     /// The case's name.
-    pub(crate) case_name: Text<512>,
+    pub(crate) case_name: Text<CASE_NAME_MAX>,
     /// Declared gauges.
     pub(crate) gauges: [Gauge; GAUGES],
     /// Declared clean-ups.
@@ -126,6 +126,8 @@ pub(crate) struct Control {
     pub(crate) steady_round: AtomicU32,
 }
 
+/// Longest name of a case, in bytes.
+pub(crate) const CASE_NAME_MAX: usize = 512;
 /// Gauges of one process.
 pub(crate) const GAUGES: usize = 32;
 /// Clean-ups of one case.

@@ -18,7 +18,8 @@ pub(super) fn remains(part: &Part<'_>, namer: &Namer<'_>) -> Vec<Remain> {
         let (creation, round) = spawn_site(seen, namer, zombie.pid);
         if part.claims(round) {
             let facts = ProcessFacts::new(zombie.pid, ProcessState::Zombie);
-            remains.push(Remain::process(zombie.name.clone(), facts, creation));
+            let round = round.and_then(part.round_of);
+            remains.push(Remain::process(zombie.name.clone(), facts, creation, round));
         }
     }
     for survivor in &seen.survivors {
@@ -27,7 +28,8 @@ pub(super) fn remains(part: &Part<'_>, namer: &Namer<'_>) -> Vec<Remain> {
             let mut facts = ProcessFacts::new(survivor.pid, ProcessState::Outlived);
             facts.cwd = survivor.cwd.clone();
             facts.age_ms = survivor.age_ms;
-            remains.push(Remain::process(survivor.command.clone(), facts, creation));
+            let round = round.and_then(part.round_of);
+            remains.push(Remain::process(survivor.command.clone(), facts, creation, round));
         }
     }
     let claimed = seen.left.iter().filter(|left| part.claims(Some(left.round)));

@@ -87,9 +87,13 @@ pub(crate) struct Remain {
 
 impl Remain {
     /// A process.
-    pub(crate) fn process(what: String, facts: ProcessFacts, creation: Option<Creation>) -> Self {
-        let (round, subject) = (None, None);
-        let facts = Some(facts);
+    pub(crate) fn process(
+        what: String,
+        facts: ProcessFacts,
+        creation: Option<Creation>,
+        round: Option<u32>,
+    ) -> Self {
+        let (subject, facts) = (None, Some(facts));
         Self { resource: Resource::Process, what, round, listed: false, subject, facts, creation }
     }
 }

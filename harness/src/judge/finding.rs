@@ -42,12 +42,12 @@ impl Atom {
         }
     }
 
-    /// What is put together under one finding; none for what stands alone: what has no site, and a
-    /// process, which has facts of its own.
+    /// What is put together under one finding; none for what stands alone: what has no site. Processes
+    /// of one line are one finding where they run the same command and were left in the same state.
     pub(super) fn key(&self) -> Option<String> {
-        let creation = self.creation.as_ref().filter(|_| self.process.is_none())?;
-        let key = Some(creation.key()).filter(|key| !key.is_empty())?;
-        Some(format!("{:?} {:?} {key}", self.status, self.subject))
+        let key = Some(self.creation.as_ref()?.key()).filter(|key| !key.is_empty())?;
+        let process = self.process.as_ref().map(|process| (process.state, &self.what));
+        Some(format!("{:?} {:?} {process:?} {key}", self.status, self.subject))
     }
 
     /// One more of the same, newer; `rounds` made them all.

@@ -198,7 +198,7 @@ fn budgets_tolerate_and_blindness_is_never_clean() {
 fn remains_are_decided_by_one_run() {
     let mut evidence = Evidence::default();
     let facts = ProcessFacts::new(17, watertight_report::model::ProcessState::Outlived);
-    evidence.remains.push(Remain::process("tracker daemon run".to_owned(), facts, None));
+    evidence.remains.push(Remain::process("tracker daemon run".to_owned(), facts, None, None));
     evidence.cleanups.push((Cleanup::new("remove", CleanupStatus::NeverReached, None), None));
     evidence.peak_bytes = Some(100);
     let budget = Budget { rss_max: Some(90), ..Budget::default() };
@@ -339,6 +339,22 @@ fn a_mapping_counts_in_bytes() {
     let (findings, verdict) = judge(&evidence, &Budget::default());
     assert_eq!(verdict, Verdict::Leaked);
     assert_eq!((findings[0].growth, findings[0].per_round), (8192, 4096));
+}
+
+#[test]
+fn processes_of_one_line_are_one_finding_with_the_facts_of_one() {
+    let left = |pid: u32, round: u32, command: &str| {
+        let facts = ProcessFacts::new(pid, watertight_report::model::ProcessState::Outlived);
+        Remain::process(command.to_owned(), facts, Some(creation(7, &[])), Some(round))
+    };
+    let remains = vec![left(17, 1, "sleep 9"), left(18, 2, "sleep 9"), left(19, 2, "cat")];
+    let evidence = Evidence { repeated: true, remains, ..Evidence::default() };
+    let (findings, _) = judge(&evidence, &Budget::default());
+    let told: Vec<_> = findings
+        .iter()
+        .map(|it| (it.what.as_str(), it.growth, it.per_round, it.process.as_ref().map(|it| it.pid)))
+        .collect();
+    assert_eq!(told, [("sleep 9", 2, 1, Some(17)), ("cat", 1, 1, Some(19))]);
 }
 
 #[test]

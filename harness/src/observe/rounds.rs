@@ -24,6 +24,8 @@ const STUCK_FACTOR: u32 = 20;
 /// Most rounds where the heap has grown and the rounds are short: a container that doubles is seen to do
 /// so four times, a channel takes its third block of 31 messages.
 const ROUNDS_LONG: u32 = 100;
+/// Most short rounds where things that are counted exactly have grown.
+const ROUNDS_POOL: u32 = 40;
 /// What quiet rounds may take after a first round that grew the heap, and as a part of that round.
 const QUIET: Duration = Duration::from_millis(4);
 const QUIET_PART: u32 = 4;
@@ -116,8 +118,8 @@ impl Watch<'_> {
                 let factor = if is_undecided { CONFIRM_HEAP_FACTOR } else { CONFIRM_FACTOR };
                 spent <= CONFIRM_MIN.max(first_round * factor)
             }
-            // What is exact was seen often enough.
-            false if others => false,
+            // What is exact was seen often enough, unless more rounds cost nothing: a pool may be full.
+            false if others => round < ROUNDS_POOL && spent <= PAUSES,
             // Each round would leave more of it.
             _ if self.leaves_files() => false,
             _ => self.heap_may_come_back(first_round, spent),

@@ -125,11 +125,16 @@ fn an_engine_opened_at_every_tick_and_kept_by_a_daemon() {
         let runs: Vec<_> = (0..DAEMONS).map(|_| scope.spawn(|| leaky("engine_per_tick"))).collect();
         runs.into_iter().map(|run| run.join().expect("each of them is caught")).collect()
     });
-    for leak in trials.iter().flat_map(leaks) {
-        assert_eq!(leak.resource, Resource::Fd, "{leak:#?}");
-        assert!(is_daemon(&leak.subject, "tick-leaky"), "{leak:#?}");
-        assert!(leak.growth >= 2 * 8, "the database and its WAL at every tick: {leak:#?}");
-        assert_site(leak, &source, "LEAK", Some("tracker/src/store.rs"));
+    for trial in &trials {
+        let leaks = leaks(trial);
+        let engine = leaks[0];
+        assert_eq!(engine.resource, Resource::Fd, "{engine:#?}");
+        assert!(is_daemon(&engine.subject, "tick-leaky"), "{engine:#?}");
+        assert!(engine.growth >= 2 * 8, "the database and its WAL at every tick: {engine:#?}");
+        assert_site(engine, &source, "LEAK", Some("tracker/src/store.rs"));
+        let forecast = engine.forecast.as_ref().expect("a forecast");
+        assert_eq!((forecast.limit.as_str(), forecast.unit.as_str()), ("RLIMIT_NOFILE", "second"));
+        assert_rest_is_heap_of(&source, &engine.subject, &leaks[1..]);
     }
     clean("engine_per_tick");
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::*;
 use crate::local;
 use crate::lock;
 use crate::net;
-use crate::next::forward;
+use crate::next::{self, forward};
 use crate::note;
 use crate::path::{self, Coming};
 use crate::sys::{self, AT_FDCWD};
@@ -334,7 +334,12 @@ pub unsafe extern "C" fn tmpfile64() -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fclose(stream: *mut c_void) -> c_int {
     if !stream.is_null() {
+        // A stream in memory has no descriptor, and fileno says so.
+        let errno = next::errno().map(|errno| (errno, errno.load(Relaxed)));
         dies(fileno(stream));
+        if let Some((errno, before)) = errno {
+            errno.store(before, Relaxed);
+        }
     }
     forward!(FCLOSE as unsafe extern "C" fn(*mut c_void) -> c_int, (stream), else -1)
 }

@@ -39,6 +39,7 @@ mod watch;
 mod shm;
 mod state;
 mod environment;
+mod shell;
 mod hold;
 
 use core::ffi::{c_char, c_int};

@@ -1,7 +1,7 @@
 // Handlers that interrupt everything and call what a handler may; one on a stack of its own; one that jumps.
 #include "guest.h"
 
-enum { SIGNALS = 3000, JUMPS = 500 };
+enum { SIGNALS = 1000, JUMPS = 300 };
 
 static volatile sig_atomic_t handled, forwarded, on_own_stack;
 static atomic_int over;
@@ -29,7 +29,7 @@ static void handler(int signal) {
     sigaddset(&set, SIGALRM);
     check(sigprocmask(SIG_BLOCK, &set, 0) == 0 && sigprocmask(SIG_UNBLOCK, &set, 0) == 0);
     check(kill(getpid(), SIGUSR2) == 0);
-    if (handled % 500 == 0) {
+    if (handled % 200 == 0) {
         pid_t pid = fork();
         check(pid >= 0);
         if (pid == 0) _exit(signal == SIGUSR1 ? 6 : 7);

@@ -1,11 +1,16 @@
 //! Programs of ours that do what is hard to bear: `suites/guests/*.c`, and those with another allocator.
 
+use std::fs::{self, File};
+use std::mem::{offset_of, size_of};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 use watertight_suites::guest::WORKED;
 
+use crate::preload::Agent;
+use crate::preload::table::{FLAG_FD_STACKS, Fd, REGION_ENDING, Region};
 use crate::twice::{plain, same, success, terminated};
 
 /// A guest as a program; the directory is its own, and gone with it.
@@ -76,6 +81,32 @@ guests! {
     spawns ends success;
     stacks ends success;
     threads ends success;
+}
+
+/// What the child of a vfork does to its descriptors, it does not do to its parent's: the table that both
+/// write to still knows the one that is open.
+#[test]
+fn vfork() {
+    is_the_same("vfork", success);
+    const KEPT: usize = 50;
+    let guest = Guest::new("vfork", &[]).expect("the guest compiles");
+    let agent = Agent::find();
+    let table = agent.table(FLAG_FD_STACKS);
+    let mut command = guest.command();
+    table.preload(&mut command);
+    assert!(command.stdout(Stdio::piped()).output().expect("it starts").status.success());
+    // The shell has a region of its own, in which nothing is known of that number.
+    let directory = table.region();
+    let regions = fs::read_dir(directory.parent().expect("a directory")).expect("regions");
+    let knows = |path: &Path| {
+        let at = offset_of!(Region, fds) + KEPT * size_of::<Fd>() + offset_of!(Fd, kind);
+        let mut kind = [0; 4];
+        let file = File::open(path).expect("a region");
+        file.read_exact_at(&mut kind, at as u64).is_ok() && kind != [0; 4]
+    };
+    let paths = regions.filter_map(|entry| Some(entry.ok()?.path()));
+    let of_regions = |path: &PathBuf| path.to_string_lossy().ends_with(REGION_ENDING);
+    assert_eq!(paths.filter(of_regions).filter(|path| knows(path)).count(), 1);
 }
 
 /// A static program takes no agent, and its environment is nobody's business.

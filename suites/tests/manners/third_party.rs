@@ -46,8 +46,14 @@ const SUITES: [Suite; 7] = [
     Suite { name: "tempfile", version: "3.27.0", options: &["--lib", "--tests"] },
 ];
 
+/// Tests of nix that, run by root, change the machine: process accounting, kernel modules, mounts.
+const SKIPPED: [&str; 3] = ["acct", "kmod", "mount"];
+
 /// Fewer tests than this with a certain outcome would show little.
 const TESTS_MIN: usize = 400;
+
+/// Further plain runs where the agent's differs.
+const PLAIN_MORE: usize = 3;
 
 #[test]
 fn suites_of_published_crates_have_the_same_outcomes() {
@@ -71,20 +77,28 @@ fn suites_of_published_crates_have_the_same_outcomes() {
                 let mut command = Command::new(&executable);
                 command.arg("--test-threads=1").current_dir(&source);
                 command.env("CARGO_MANIFEST_DIR", &source);
+                if suite.name == "nix" {
+                    command.args(SKIPPED.iter().flat_map(|name| ["--skip", name]));
+                }
                 command
             };
             let expected = [plain(command()), plain(command())].map(|outcome| outcomes(&outcome));
-            let outcome = outcomes(&preloaded(command(), &agent, FLAG_FD_STACKS));
-            for (test, first) in &expected[0] {
-                if expected[1].get(test) != Some(first) {
-                    println!("not the same twice without the agent: {} {test}", suite.name);
-                    continue;
-                }
-                compared += 1;
-                let with = outcome.get(test);
-                if with != Some(first) {
-                    wrong.push(format!("{} {test}: {first}, and {with:?} with it", suite.name));
-                }
+            let with = outcomes(&preloaded(command(), &agent, FLAG_FD_STACKS));
+            let certain =
+                expected[0].iter().filter(|(test, first)| expected[1].get(*test) == Some(first));
+            let (same, other): (Vec<_>, Vec<_>) =
+                certain.partition(|(test, first)| with.get(*test) == Some(first));
+            compared += same.len();
+            if other.is_empty() {
+                continue;
+            }
+            // What now and then comes to the same without the agent is no evidence either.
+            let more: Vec<_> = (0..PLAIN_MORE).map(|_| outcomes(&plain(command()))).collect();
+            for (test, first) in other {
+                let seen = with.get(test);
+                let at_times = more.iter().any(|outcomes| outcomes.get(test) == seen);
+                let line = format!("{} {test}: {first}, and {seen:?} with the agent", suite.name);
+                if at_times { println!("uncertain: {line}") } else { wrong.push(line) }
             }
         }
     }

@@ -48,11 +48,10 @@ pub(crate) fn enter(kind: u32, identity: u64, facts: Facts<'_>) {
     }
 }
 
-/// The same for a change of the main process's state. The child of a vfork writes in its parent's memory
-/// and changes its own state only, so the kernel is asked who this is.
+/// The same for a change of the main process's state.
 pub(crate) fn change(kind: u32, identity: u64, facts: Facts<'_>) {
     if let Some((region, control)) = main_table()
-        && sys::getpid() == region.pid.load(Relaxed)
+        && local::is_own(region)
     {
         put(region, control, kind, identity, note::stack_id(region, control), facts);
     }

@@ -95,92 +95,146 @@ unsafe fn take_preload(entry: *mut u8) -> bool {
     false
 }
 
-/// An environment for a program about to start: the given one, and ours.
-pub(crate) struct Merged {
-    memory: *mut u8,
-    len: usize,
+/// An environment for a program about to start: the given one, and ours. Planned first, so that the caller
+/// says where it is to lie.
+pub(crate) struct Plan {
+    given: Environment,
+    count: usize,
+    /// Bytes of what the given one preloads.
+    preloads: usize,
 }
 
-impl Merged {
-    /// The vector to pass on.
-    pub(crate) fn vector(&self) -> *const *mut c_char {
-        self.memory.cast()
-    }
-
-    /// Gives the memory back after a call that returned.
-    pub(crate) fn release(self) {
-        // SAFETY: nobody else has the mapping, and the call that read it is over.
-        unsafe { sys::unmap(self.memory, self.len) };
-    }
-}
+/// A vector of environment strings that ends with a null; a null itself stands for an empty one.
+pub(crate) type Environment = *const *mut c_char;
 
 /// Our variables on top of `envp`; none where they do not belong: the process is not measured, the
 /// program is left alone, or somebody has set a table of their own (a harness inside a harness).
 ///
 /// # Safety
 /// `path` and `envp` are what the program passed to an exec or spawn call.
-pub(crate) unsafe fn merge(path: *const c_char, envp: *const *mut c_char) -> Option<Merged> {
+pub(crate) unsafe fn plan(path: *const c_char, envp: Environment) -> Option<Plan> {
     local::control()?;
-    if path.is_null() || envp.is_null() {
+    if path.is_null() {
         return None;
     }
+    let mut plan = Plan { given: envp, count: 0, preloads: 0 };
     // SAFETY: the caller passes strings that end with NUL and a vector that ends with a null.
-    let (name, count, text) = unsafe {
-        let name = bytes(path).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let mut count = 0;
-        let mut text = 0;
-        while let Some(entry) = (*envp.add(count)).as_ref() {
+    let name = unsafe {
+        while let Some(entry) = plan.entry(plan.count) {
             let entry = bytes(entry);
             if table_value(entry).is_some() {
                 return None;
             }
-            text += if entry.starts_with(PRELOAD) { entry.len() } else { 0 };
-            count += 1;
+            plan.preloads += if entry.starts_with(PRELOAD) { entry.len() } else { 0 };
+            plan.count += 1;
         }
-        (name, count, text)
+        bytes(path).rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     };
-    if LEFT_ALONE.contains(&name) {
-        return None;
+    (!LEFT_ALONE.contains(&name)).then_some(plan)
+}
+
+impl Plan {
+    /// The given entry at `index`; none at the end.
+    ///
+    /// # Safety
+    /// `index` is not past the end.
+    unsafe fn entry(&self, index: usize) -> Option<*mut c_char> {
+        if self.given.is_null() {
+            return None;
+        }
+        // SAFETY: the vector has an entry or its end there.
+        let entry = unsafe { *self.given.add(index) };
+        (!entry.is_null()).then_some(entry)
     }
-    let directory = local::directory();
-    // SAFETY: written once at load.
-    let agent = unsafe { core::slice::from_raw_parts(AGENT.load(Acquire), AGENT_LEN.load(Acquire)) };
-    let vector = (count + 3) * size_of::<*mut c_char>();
-    let strings = PRELOAD.len() + agent.len() + text + ENV_TABLE.len() + directory.len() + 8;
-    let len = vector + strings;
-    let memory = sys::map_private(len)?;
-    let entries: *mut *mut c_char = memory.cast();
-    let mut writer = Writer { at: unsafe { memory.add(vector) } };
-    let mut used = 0;
-    let preload = writer.at;
-    writer.put(PRELOAD);
-    writer.put(agent);
-    // SAFETY: the sizes were summed above over the same vector.
-    unsafe {
-        for index in 0..count {
-            let entry = *envp.add(index);
-            match bytes(entry).strip_prefix(PRELOAD) {
-                Some(foreign) if !foreign.is_empty() => {
-                    writer.put(b":");
-                    writer.put(foreign);
-                }
-                Some(_) => {}
-                None => {
-                    *entries.add(used) = entry;
-                    used += 1;
+
+    /// Bytes of our strings, whole words.
+    fn strings(&self) -> usize {
+        let ours = AGENT_LEN.load(Acquire) + local::directory().len();
+        let names = PRELOAD.len() + ENV_TABLE.len();
+        // Two ends, an equals sign, and a colon for each preload: none is shorter than its name.
+        (names + ours + 2 * self.preloads + 8).next_multiple_of(size_of::<usize>())
+    }
+
+    /// How much room [`Plan::write`] needs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.strings() + (self.count + 3) * size_of::<*mut c_char>()
+    }
+
+    /// Writes our strings and, behind them, the vector; gives the vector. A vector that was written here
+    /// before may still be read by another thread: every word of it is a string or a null at any time.
+    ///
+    /// # Safety
+    /// `memory` is aligned to words, has room for [`Plan::bytes`], and the given environment is as it was
+    /// planned.
+    pub(crate) unsafe fn write(&self, memory: *mut u8) -> Environment {
+        let mut writer = Writer { at: memory };
+        // SAFETY: the sizes were summed over the same vector; the agent's path was written at load.
+        unsafe {
+            let entries: *const AtomicPtr<c_char> = memory.add(self.strings()).cast();
+            let agent =
+                core::slice::from_raw_parts(AGENT.load(Acquire), AGENT_LEN.load(Acquire));
+            let preload = writer.at;
+            writer.put(PRELOAD);
+            writer.put(agent);
+            let mut used = 0;
+            for index in 0..self.count {
+                let Some(entry) = self.entry(index) else { break };
+                match bytes(entry).strip_prefix(PRELOAD) {
+                    Some(foreign) if !foreign.is_empty() => {
+                        writer.put(b":");
+                        writer.put(foreign);
+                    }
+                    Some(_) => {}
+                    None => {
+                        (*entries.add(used)).store(entry, Relaxed);
+                        used += 1;
+                    }
                 }
             }
+            writer.put(b"\0");
+            let table = writer.at;
+            writer.put(ENV_TABLE.as_bytes());
+            writer.put(b"=");
+            writer.put(local::directory());
+            writer.put(b"\0");
+            (*entries.add(used)).store(preload.cast(), Relaxed);
+            (*entries.add(used + 1)).store(table.cast(), Relaxed);
+            (*entries.add(used + 2)).store(core::ptr::null_mut(), Release);
+            entries.cast()
         }
-        writer.put(b"\0");
-        *entries.add(used) = preload.cast();
-        *entries.add(used + 1) = writer.at.cast();
-        *entries.add(used + 2) = core::ptr::null_mut();
     }
-    writer.put(ENV_TABLE.as_bytes());
-    writer.put(b"=");
-    writer.put(directory);
-    writer.put(b"\0");
-    Some(Merged { memory, len })
+}
+
+/// Calls `start` with an environment that has our variables, where they belong, else with the given one.
+///
+/// It lies on the stack where it has room there, as glibc's own execvpe has its path: what is mapped for it
+/// would stay behind in the parent of a vfork, whose child takes the call along when it succeeds.
+///
+/// # Safety
+/// As for [`plan`].
+pub(crate) unsafe fn with<T>(path: *const c_char, envp: Environment, start: impl FnOnce(Environment) -> T) -> T {
+    // SAFETY: the caller's promise.
+    let Some(plan) = (unsafe { plan(path, envp) }) else { return start(envp) };
+    if plan.bytes() <= STACK_BYTES {
+        return on_stack(&plan, start);
+    }
+    let Some(memory) = sys::map_private(plan.bytes()) else { return start(envp) };
+    // SAFETY: the mapping is fresh and has the room; nobody has it once the call has returned.
+    unsafe {
+        let result = start(plan.write(memory));
+        sys::unmap(memory, plan.bytes());
+        result
+    }
+}
+
+/// Room for some four hundred variables, and little enough for the smallest stack of a thread (16 KiB).
+const STACK_BYTES: usize = 4096;
+
+#[inline(never)]
+fn on_stack<T>(plan: &Plan, start: impl FnOnce(Environment) -> T) -> T {
+    let mut memory = core::mem::MaybeUninit::<[usize; STACK_BYTES / size_of::<usize>()]>::uninit();
+    // SAFETY: aligned to words, with room for the plan, and alive across the call.
+    start(unsafe { plan.write(memory.as_mut_ptr().cast()) })
 }
 
 /// Appends to a buffer that was sized for it.
@@ -190,7 +244,7 @@ struct Writer {
 
 impl Writer {
     fn put(&mut self, part: &[u8]) {
-        // SAFETY: `merge` has summed the parts before it mapped the buffer.
+        // SAFETY: the plan has summed the parts.
         unsafe {
             core::ptr::copy_nonoverlapping(part.as_ptr(), self.at, part.len());
             self.at = self.at.add(part.len());

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::*;
 use crate::local;
 use crate::lock;
 use crate::net;
-use crate::next::forward;
+use crate::next::{self, forward};
 use crate::note;
 use crate::path::{self, Coming};
 use crate::sys::{self, AT_FDCWD};
@@ -195,11 +195,17 @@ pub unsafe extern "C" fn signalfd(fd: c_int, mask: *const c_void, flags: c_int) 
     if fd < 0 { born(result, KIND_ANON) } else { result }
 }
 
+/// Whether this is the child of a vfork, which puts its descriptors in order before it execs: the table is
+/// its parent's. A single close is not asked about, because that would cost each of them a system call.
+fn is_elsewhere() -> bool {
+    local::region().is_some_and(|region| !local::is_own(region))
+}
+
 /// dup2(2): what the target number referred to is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
     type Dup2 = unsafe extern "C" fn(c_int, c_int) -> c_int;
-    if from == to {
+    if from == to || is_elsewhere() {
         return forward!(DUP2 as Dup2, (from, to), else -1);
     }
     dies(to);
@@ -210,6 +216,9 @@ pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
     type Dup3 = unsafe extern "C" fn(c_int, c_int, c_int) -> c_int;
+    if is_elsewhere() {
+        return forward!(DUP3 as Dup3, (from, to, flags), else -1);
+    }
     if from != to {
         dies(to);
     }
@@ -334,7 +343,12 @@ pub unsafe extern "C" fn tmpfile64() -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fclose(stream: *mut c_void) -> c_int {
     if !stream.is_null() {
+        // A stream in memory has no descriptor, and fileno says so.
+        let errno = next::errno().map(|errno| (errno, errno.load(Relaxed)));
         dies(fileno(stream));
+        if let Some((errno, before)) = errno {
+            errno.store(before, Relaxed);
+        }
     }
     forward!(FCLOSE as unsafe extern "C" fn(*mut c_void) -> c_int, (stream), else -1)
 }
@@ -368,6 +382,7 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
     const CLOSE_RANGE_CLOEXEC: c_int = 4;
     if flags & CLOSE_RANGE_CLOEXEC == 0
         && let Some(region) = local::region()
+        && local::is_own(region)
     {
         let top = (region.fd_top.load(Relaxed)).min(FD_SLOTS as u32);
         for fd in first..last.saturating_add(1).min(top) {

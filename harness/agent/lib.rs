@@ -9,7 +9,7 @@
 //! at run time).
 //!
 //! ```text
-//! hook (heap, fd, net, thread, process, mapping, path, lock, watch, shm, state)
+//! hook (heap, fd, net, thread, process, shell, mapping, path, lock, watch, shm, state)
 //!      ├── forward to `next` ──► the C library
 //!      └── note into the region (local.rs: which one is mine, also after a fork; entry.rs)
 //!             └── creation stack (stack.rs), interned (note.rs)
@@ -39,6 +39,7 @@ mod watch;
 mod shm;
 mod state;
 mod environment;
+mod shell;
 mod hold;
 
 use core::ffi::{c_char, c_int};

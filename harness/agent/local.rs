@@ -87,6 +87,12 @@ pub(crate) fn region() -> Option<&'static Region> {
     Some(unsafe { &*region })
 }
 
+/// Whether `region` is that of the calling process. The child of a vfork writes in its parent's memory, but
+/// its descriptors and its state are its own: the kernel is asked who this is.
+pub(crate) fn is_own(region: &Region) -> bool {
+    sys::getpid() == region.pid.load(Relaxed)
+}
+
 /// The shards of this process's region, if it has one and heap notes may go the short way.
 #[inline(always)]
 pub(crate) fn counting() -> Option<&'static [Shard; SHARDS + 1]> {

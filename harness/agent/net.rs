@@ -6,11 +6,11 @@
 //! supervisor asks the kernel.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{AtomicI32, Ordering::*};
 
 use crate::fd;
 use crate::local;
-use crate::next::forward;
+use crate::next::{self, forward};
 use crate::note;
 use crate::sys;
 use crate::table::{
@@ -44,10 +44,15 @@ fn accepted(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn connect(socket: c_int, address: *const c_void, len: u32) -> c_int {
     type Connect = unsafe extern "C" fn(c_int, *const c_void, u32) -> c_int;
-    if let Some((region, slot)) = fd::slot(socket)
+    const EINTR: c_int = 4;
+    const EINPROGRESS: c_int = 115;
+    let result = forward!(CONNECT as Connect, (socket, address, len), else -1);
+    let goes_on = |errno: &AtomicI32| matches!(errno.load(Relaxed), EINTR | EINPROGRESS);
+    if (result == 0 || next::errno().is_some_and(goes_on))
+        && let Some((region, slot)) = fd::slot(socket)
         && slot.role.load(Relaxed) != ROLE_CONNECT
         && len >= 2
-        // SAFETY: the caller passes an address of `len` bytes, which starts with its family.
+        // SAFETY: the kernel has read an address of `len` bytes, which starts with its family.
         && is_inet(unsafe { address.cast::<u16>().read_unaligned() })
         && let Some(control) = local::control()
     {
@@ -55,7 +60,7 @@ pub unsafe extern "C" fn connect(socket: c_int, address: *const c_void, len: u32
         slot.role_stack.store(stack, Relaxed);
         slot.role.store(ROLE_CONNECT, Release);
     }
-    forward!(CONNECT as Connect, (socket, address, len), else -1)
+    result
 }
 
 /// shutdown(2): ends our direction, so it can be the first close.

@@ -4,13 +4,14 @@
 //! another object's constructor or from dlsym itself, resolves the table first.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::*};
 
 unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
 const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
+const RTLD_DEFAULT: *mut c_void = core::ptr::null_mut();
 
 /// Declares one slot for each call, and the function that fills them all.
 macro_rules! next {
@@ -140,21 +141,55 @@ next! {
     EXECVE = c"execve";
     EXECVP = c"execvp";
     EXECVPE = c"execvpe";
-    FEXECVE = c"fexecve";
     SYSTEM = c"system";
     POPEN = c"popen";
 
-    ENVIRON = c"environ";
     CXA_ATEXIT = c"__cxa_atexit";
+    ERRNO_LOCATION = c"__errno_location";
     DLADDR = c"dladdr";
     DLCLOSE = c"dlclose";
     DL_FIND_OBJECT = c"_dl_find_object";
     DL_ITERATE_PHDR = c"dl_iterate_phdr";
 }
 
+/// Calls the next definition as a function of the given type, or gives `$missing` where there is none.
+macro_rules! forward {
+    ($slot:ident as $type:ty, ($($argument:expr),*), else $missing:expr) => {{
+        let pointer = $crate::next::get(&$crate::next::$slot);
+        if pointer.is_null() {
+            $missing
+        } else {
+            // SAFETY: the C library defines the symbol with this signature (its man page), and the
+            // arguments are the caller's own.
+            let function = unsafe { core::mem::transmute::<*mut core::ffi::c_void, $type>(pointer) };
+            // SAFETY: as above.
+            unsafe { function($($argument),*) }
+        }
+    }};
+}
+pub(crate) use forward;
+
 /// Set by whoever resolves first. A call that finds it set and its slot still empty comes from
 /// dlsym itself, or has no next definition.
 static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// The variable `environ`. A program that names it may have it in its own data (a copy relocation), and
+/// libc then uses that one: so the first definition is asked for, not the next.
+static ENVIRON: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// libc's variable `environ` (environ(7)).
+pub(crate) fn environ() -> Option<&'static AtomicPtr<*mut c_char>> {
+    // SAFETY: a variable of pointer type that lives as long as the process.
+    unsafe { get(&ENVIRON).cast::<AtomicPtr<*mut c_char>>().as_ref() }
+}
+
+/// The calling thread's errno (LSB core specification, `__errno_location`).
+pub(crate) fn errno() -> Option<&'static AtomicI32> {
+    type Location = unsafe extern "C" fn() -> *const AtomicI32;
+    let place = forward!(ERRNO_LOCATION as Location, (), else core::ptr::null());
+    // SAFETY: this thread's own integer; nobody keeps the reference.
+    unsafe { place.as_ref() }
+}
 
 fn lookup(name: &CStr) -> *mut c_void {
     // SAFETY: dlsym is in every dynamically linked process; the name ends with NUL.
@@ -169,6 +204,8 @@ pub(crate) fn resolve() {
         return;
     }
     resolve_all();
+    // SAFETY: as in `lookup`.
+    ENVIRON.store(unsafe { dlsym(RTLD_DEFAULT, c"environ".as_ptr()) }, Release);
     // SAFETY: both were just looked up under their names.
     unsafe { crate::stack::init(DL_FIND_OBJECT.load(Relaxed), DL_ITERATE_PHDR.load(Relaxed)) };
     crate::stack::set_module_hook(crate::note::module);
@@ -201,23 +238,6 @@ pub(crate) unsafe fn ready<F: Copy>(slot: &AtomicPtr<c_void>) -> F {
     // SAFETY: the caller's promise.
     unsafe { core::mem::transmute_copy(&pointer) }
 }
-
-/// Calls the next definition as a function of the given type, or gives `$missing` where there is none.
-macro_rules! forward {
-    ($slot:ident as $type:ty, ($($argument:expr),*), else $missing:expr) => {{
-        let pointer = $crate::next::get(&$crate::next::$slot);
-        if pointer.is_null() {
-            $missing
-        } else {
-            // SAFETY: the C library defines the symbol with this signature (its man page), and the
-            // arguments are the caller's own.
-            let function = unsafe { core::mem::transmute::<*mut core::ffi::c_void, $type>(pointer) };
-            // SAFETY: as above.
-            unsafe { function($($argument),*) }
-        }
-    }};
-}
-pub(crate) use forward;
 
 /// `struct Dl_info` of dladdr(3).
 #[repr(C)]

@@ -46,9 +46,13 @@ pub(crate) const GETPEERNAME: usize = 52;
 pub(crate) const GETSOCKOPT: usize = 55;
 pub(crate) const KILL: usize = 62;
 pub(crate) const FTRUNCATE: usize = 77;
+pub(crate) const UNLINK: usize = 87;
+pub(crate) const FSTATFS: usize = 138;
 pub(crate) const GETTID: usize = 186;
 pub(crate) const FUTEX: usize = 202;
+pub(crate) const TGKILL: usize = 234;
 pub(crate) const OPENAT: usize = 257;
+pub(crate) const PRLIMIT64: usize = 302;
 pub(crate) const GETCWD: usize = 79;
 pub(crate) const READLINKAT: usize = 267;
 pub(crate) const NEWFSTATAT: usize = 262;
@@ -95,9 +99,19 @@ pub(crate) fn alive(pid: u32) -> bool {
     pid != 0 && unsafe { syscall(KILL, [pid as usize, 0, 0, 0, 0, 0]) } != ESRCH
 }
 
+/// Whether this process has a thread of that id.
+pub(crate) fn thread_alive(tid: u32) -> bool {
+    const ESRCH: isize = -3;
+    // SAFETY: signal 0 only checks.
+    unsafe { syscall(TGKILL, [getpid() as usize, tid as usize, 0, 0, 0, 0]) != ESRCH }
+}
+
 /// Maps the whole file at `path` (NUL-terminated), shared; creates it with `bytes` bytes if asked,
 /// and then fails where it exists already. No descriptor stays open.
 pub(crate) fn map_file(path: &[u8], bytes: usize, create: bool) -> Option<*mut u8> {
+    if create && !may_write(bytes) {
+        return None;
+    }
     let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | if create { O_CREAT | O_EXCL } else { 0 };
     // SAFETY: `path` ends with NUL and lives across the call.
     let fd = unsafe { syscall(OPENAT, [AT_FDCWD as usize, path.as_ptr() as usize, flags, 0o600, 0, 0]) };
@@ -105,18 +119,43 @@ pub(crate) fn map_file(path: &[u8], bytes: usize, create: bool) -> Option<*mut u
         return None;
     }
     let fd = fd as usize;
-    // SAFETY: `fd` is ours; the mapping is new, so nothing is overwritten.
+    // SAFETY: `fd` is ours; the mapping is new, so nothing is overwritten; the path is as above.
     let address = unsafe {
-        let sized = !create || syscall(FTRUNCATE, [fd, bytes, 0, 0, 0, 0]) == 0;
+        let sized = !create || has_room(fd) && syscall(FTRUNCATE, [fd, bytes, 0, 0, 0, 0]) == 0;
         let address = if sized {
             syscall(MMAP, [0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0])
         } else {
             -1
         };
         syscall(CLOSE, [fd, 0, 0, 0, 0, 0]);
+        if create && address < 0 {
+            syscall(UNLINK, [path.as_ptr() as usize, 0, 0, 0, 0, 0]);
+        }
         address
     };
     (address > 0).then_some(address as *mut u8)
+}
+
+/// Whether a file of that size may be made: past RLIMIT_FSIZE the kernel sends SIGXFSZ, which ends the
+/// program (setrlimit(2)).
+fn may_write(bytes: usize) -> bool {
+    const RLIMIT_FSIZE: usize = 1;
+    let mut limit = [0usize; 2];
+    // SAFETY: sets nothing; `limit` has room for the soft and the hard limit.
+    let result =
+        unsafe { syscall(PRLIMIT64, [0, RLIMIT_FSIZE, 0, limit.as_mut_ptr() as usize, 0, 0]) };
+    result == 0 && limit[0] >= bytes
+}
+
+/// Whether the file system of `fd` has some room left: a page that it cannot give ends the program by
+/// SIGBUS when it is first written (mmap(2)). A region without heap stacks writes less than this.
+fn has_room(fd: usize) -> bool {
+    const ROOM_BYTES: u64 = 16 << 20;
+    // struct statfs of x86_64 has 15 words: f_bsize is the second, f_bavail the fifth (asm/statfs.h).
+    let mut stat = [0u64; 15];
+    // SAFETY: the buffer has the size of struct statfs.
+    let result = unsafe { syscall(FSTATFS, [fd, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    result == 0 && stat[4].saturating_mul(stat[1]) >= ROOM_BYTES
 }
 
 /// Fresh zeroed memory of this process alone.

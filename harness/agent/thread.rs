@@ -11,9 +11,12 @@ use crate::local;
 use crate::next::forward;
 use crate::note;
 use crate::sys;
-use crate::table::{THREAD_SLOTS, Thread};
+use crate::table::{Control, Region, THREAD_SLOTS, Thread};
 
-type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+/// Not `C-unwind`, although pthread_exit(3) and pthread_cancel(3) unwind through the routine: with
+/// `panic=abort` a call that may unwind gets a landing pad that aborts. Without one the C library's
+/// forced unwinding finds a frame with nothing to do in it and passes, as it does in every other hook.
+type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 type Create = unsafe extern "C" fn(*mut c_void, *const c_void, Start, *mut c_void) -> c_int;
 
 const FREE: u32 = 0;
@@ -22,6 +25,8 @@ const ALIVE: u32 = 2;
 
 /// Where the search for a free slot starts.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
+/// Where that was at the last [`sweep`].
+static SWEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// pthread_create(3).
 #[unsafe(no_mangle)]
@@ -48,6 +53,36 @@ pub unsafe extern "C" fn pthread_create(
 fn claim() -> Option<&'static Thread> {
     let region = local::region()?;
     let control = local::control()?;
+    if let Some(slot) = find(region, control) {
+        return Some(slot);
+    }
+    // A sweep asks about every slot, so there is one for as many threads at most.
+    let (now, last) = (CURSOR.load(Relaxed), SWEPT.load(Relaxed));
+    if now.wrapping_sub(last) >= THREAD_SLOTS
+        && SWEPT.compare_exchange(last, now, AcqRel, Relaxed).is_ok()
+    {
+        sweep(region);
+        if let Some(slot) = find(region, control) {
+            return Some(slot);
+        }
+    }
+    region.dropped.fetch_add(1, Relaxed);
+    None
+}
+
+/// Frees the slots of threads that left by pthread_exit or were cancelled.
+#[cold]
+fn sweep(region: &Region) {
+    for slot in &region.threads {
+        let tid = slot.tid.load(Acquire);
+        if slot.state.load(Acquire) == ALIVE && !sys::thread_alive(tid) {
+            let _ = slot.state.compare_exchange(ALIVE, FREE, AcqRel, Relaxed);
+        }
+    }
+}
+
+/// A free slot, taken.
+fn find(region: &'static Region, control: &Control) -> Option<&'static Thread> {
     let from = CURSOR.fetch_add(1, Relaxed);
     for probe in 0..THREAD_SLOTS {
         let slot = &region.threads[(from + probe) % THREAD_SLOTS];
@@ -61,13 +96,12 @@ fn claim() -> Option<&'static Thread> {
             return Some(slot);
         }
     }
-    region.dropped.fetch_add(1, Relaxed);
     None
 }
 
 /// Runs in the new thread. A thread that leaves by pthread_exit or is cancelled unwinds through here
-/// and leaves its slot: the supervisor asks the kernel which ids are alive.
-unsafe extern "C-unwind" fn begin(own: *mut c_void) -> *mut c_void {
+/// and leaves its slot to the next [`sweep`]: the supervisor asks the kernel which ids are alive.
+unsafe extern "C" fn begin(own: *mut c_void) -> *mut c_void {
     // SAFETY: `own` is the slot that pthread_create passed; slots are never unmapped.
     let slot = unsafe { &*own.cast::<Thread>() };
     let pid = sys::getpid();

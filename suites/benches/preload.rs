@@ -17,7 +17,7 @@ use table::Control;
 
 /// The agent that the harness preloads into a trial of this build.
 pub(crate) struct Agent {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Agent {

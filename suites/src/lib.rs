@@ -35,7 +35,7 @@ pub use embedded::{Embedded, options};
 pub use git::GitGate;
 pub use lock::WriteLock;
 pub use raw_client::RawClient;
-pub use wait::{PATIENCE, wait_for};
+pub use wait::{PATIENCE, wait_for, wait_within};
 pub use workspace::{Said, Workspace};
 
 /// What a test returns: any error fails it.

@@ -14,16 +14,25 @@ const PAUSE_LONGEST: Duration = Duration::from_millis(20);
 /// Waits until `condition` holds, or says which did not.
 ///
 /// Only for what no descriptor announces: the content of a file, the counters of a daemon.
+pub fn wait_for(what: &str, condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_within(PATIENCE, what, condition)
+}
+
+/// The same for what takes longer, or less.
 #[expect(
     clippy::disallowed_methods,
     reason = "the pause between two looks, with a deadline; nothing relies on its length"
 )]
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_within(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + patience;
     let mut pause = PAUSE_FIRST;
     while !condition()? {
         if Instant::now() >= deadline {
-            bail!("not after {} s: {what}", PATIENCE.as_secs());
+            bail!("not after {} s: {what}", patience.as_secs());
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_LONGEST);

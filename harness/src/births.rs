@@ -46,12 +46,21 @@ impl Births {
         for thread in &now.threads {
             let known = self.threads.get(&thread.tid).copied();
             // The first threads are there before anyone could note them.
-            let birth = known.unwrap_or_else(|| Birth {
-                round,
-                stack: region
-                    .filter(|_| round > 0)
-                    .and_then(|region| region.thread_stack(thread.tid)),
-            });
+            let region = region.filter(|_| round > 0);
+            let birth = match known {
+                // One that was only starting has its own note by now.
+                Some(known) => Birth {
+                    stack: region
+                        .filter(|_| known.round > 0)
+                        .and_then(|region| region.thread_stack(thread.tid))
+                        .or(known.stack),
+                    ..known
+                },
+                None => Birth {
+                    round,
+                    stack: region.and_then(|region| region.starting_thread_stack(thread.tid)),
+                },
+            };
             threads.insert(thread.tid, birth);
         }
         self.threads = threads;

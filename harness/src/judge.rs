@@ -33,8 +33,8 @@ use finding::{Atom, group};
 pub(crate) use heap::heap_growth;
 pub(crate) use kept::holds_unnamed_lock;
 pub(crate) use series::{
-    Growth, HEAP_ROUNDS, classify, counts_up_each_time, deltas, grows_each_time, may_come_back,
-    median,
+    Growth, HEAP_ROUNDS, before_last_growth, classify, counts_up_each_time, deltas,
+    grows_each_time, may_come_back, median,
 };
 
 /// Judges a trial: its findings, largest sin first, and its verdict.

@@ -177,17 +177,19 @@ impl RegionMap {
         self.fds[..top].iter().filter(is_open).count() as u32
     }
 
-    /// Creation stack of a live thread. One that has not run yet has not written its id: any slot that
-    /// is being made is as good as its own then.
+    /// Creation stack of a live thread; none where it has not run yet and so has not written its id.
     pub(crate) fn thread_stack(&self, tid: u32) -> Option<u32> {
-        let with = |id: u32| {
-            let own = |slot: &&table::Thread| {
-                slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == id
-            };
-            self.threads.iter().find(own)
-        };
-        let slot = with(tid).or_else(|| with(0))?;
-        Some(slot.stack.load(Relaxed)).filter(|stack| *stack != 0)
+        let own =
+            |slot: &&table::Thread| slot.state.load(Acquire) != 0 && slot.tid.load(Relaxed) == tid;
+        let stack = self.threads.iter().find(own)?.stack.load(Relaxed);
+        (stack != 0).then_some(stack)
+    }
+
+    /// The same for one that may just be starting: any slot that is being made is as good as its own.
+    pub(crate) fn starting_thread_stack(&self, tid: u32) -> Option<u32> {
+        let known = || self.thread_stack(tid);
+        // It may write its id between two looks.
+        known().or_else(|| self.thread_stack(0)).or_else(known)
     }
 
     /// Creation stack of a process that this one has started, and the round in which it did.

@@ -86,6 +86,19 @@ pub(crate) fn may_come_back(later: &[i64]) -> bool {
     rounds.len() > 1 && quiet <= 2 * longest + 1
 }
 
+/// What there was before the growth that decides: that of the last rounds, or the one after the last
+/// pause.
+pub(crate) fn before_last_growth(series: &[i64]) -> i64 {
+    let last = series.last().copied().unwrap_or(0);
+    let dense = series.len().saturating_sub(LAST_ROUNDS + 1);
+    let grew = deltas(series).iter().rposition(|delta| *delta > 0);
+    match (grew, later(series).last()) {
+        (Some(at), Some(0)) => series[at],
+        (Some(_), _) => series.get(dense).copied().unwrap_or(last),
+        (None, _) => last,
+    }
+}
+
 /// Whether a series grew in every repetition after the first, which warms up, and in at least `confirm`
 /// of them: repetitions are many and cheap, so one that is quiet acquits.
 pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {

@@ -237,6 +237,15 @@ fn heap_that_comes_back_after_pauses_is_a_container_that_grows() {
 }
 
 #[test]
+fn what_must_go_again_is_the_growth_that_decides() {
+    // The last three rounds; the last block after a pause; nothing at all.
+    assert_eq!(before_last_growth(&[0, 10, 20, 30, 40, 50]), 20);
+    assert_eq!(before_last_growth(&[0, 10, 10, 42, 42, 42]), 10);
+    assert_eq!(before_last_growth(&[7, 7, 7]), 7);
+    assert_eq!(before_last_growth(&[]), 0);
+}
+
+#[test]
 fn sites_that_grow_in_turn_leak_together() {
     // Each grows in every other round; together they grow in each.
     let site = |line: u32, from: i64| HeapGroup {

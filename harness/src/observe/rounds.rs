@@ -8,8 +8,10 @@ use watertight_report::model::Resource;
 
 use super::{Ended, Purpose, Watch};
 use crate::case::{Case, ROUNDS_MAX};
-use crate::judge;
+use crate::judge::{self, HeapEvidence};
 use crate::region::{Heap, read_text};
+use crate::settle::Backoff;
+use crate::snapshot::Counts;
 use crate::subject::Subject;
 use crate::table::{BODY_PASSED, ENTRY_PATH, GO_AGAIN};
 
@@ -90,7 +92,44 @@ impl Watch<'_> {
                 break;
             }
         }
+        self.settle_heap(case);
         ended
+    }
+
+    /// Heap that is about to be held against the test may be work that another thread has not come to
+    /// yet: it is looked at until the growth that counts has gone, or the deadline has come.
+    fn settle_heap(&mut self, case: &Case) {
+        let measures = matches!(self.purpose, Purpose::Measure | Purpose::Alone);
+        let heap = self.heap();
+        let others =
+            self.counts.last().and_then(|it| it.threads.as_ref().ok()).is_some_and(|it| *it > 1);
+        let leaks = judge::heap_growth(&heap, &case.budget) == judge::Growth::Leak;
+        if !measures || !others || !leaks || self.waits.is_vain() {
+            return;
+        }
+        let bytes = judge::before_last_growth(&heap.bytes);
+        let blocks = judge::before_last_growth(&heap.blocks);
+        let begun = Instant::now();
+        let mut backoff = Backoff::new((begun + self.settle).min(self.deadline));
+        let mut now = self.counts_now();
+        let is_over =
+            |now: &Counts| now.heap.is_none_or(|heap| heap.bytes <= bytes && heap.blocks <= blocks);
+        while !is_over(&now) && backoff.pause() {
+            now = self.counts_now();
+        }
+        self.settling += begun.elapsed();
+        if let Some(last) = self.counts.last_mut().filter(|_| is_over(&now)) {
+            last.heap = now.heap;
+        }
+    }
+
+    /// Live heap at each boundary; empty where it could not be read at one.
+    fn heap(&self) -> HeapEvidence {
+        let of = |read: fn(&Heap) -> i64| {
+            let series = self.counts.iter().map(|counts| counts.heap.as_ref().map(read));
+            series.collect::<Option<Vec<i64>>>().unwrap_or_default()
+        };
+        HeapEvidence { bytes: of(|heap| heap.bytes), blocks: of(|heap| heap.blocks), groups: None }
     }
 
     fn rounds_max(&self, case: &Case) -> u32 {
@@ -135,11 +174,8 @@ impl Watch<'_> {
     /// Whether live heap may be that of a container that grows with pauses, or of a cache that is not
     /// full yet: a test that is fast enough is asked for many rounds more.
     fn heap_may_come_back(&self, first_round: Duration, spent: Duration) -> bool {
-        let of = |read: fn(&Heap) -> i64| {
-            let series = self.counts.iter().map(|counts| counts.heap.as_ref().map(read));
-            series.collect::<Option<Vec<i64>>>().unwrap_or_default()
-        };
-        [of(|heap| heap.bytes), of(|heap| heap.blocks)].iter().any(|series| {
+        let heap = self.heap();
+        [heap.bytes, heap.blocks].iter().any(|series| {
             let deltas = judge::deltas(series);
             let Some((first, later)) = deltas.split_first() else { return false };
             if deltas.iter().sum::<i64>() > LARGE_BYTES {

@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     /// Time for the whole trial, as "30s". Built in: 120s.
     #[cfg_attr(test, schemars(with = "Option<super::schema::Duration>"))]
     pub(crate) deadline: Option<Duration>,
-    /// At most this many rounds. Built in: while something grows 12, of short ones with growing heap 100.
+    /// At most this many rounds. Built in: while something grows 12, of short ones with growing heap 300.
     #[cfg_attr(test, schemars(with = "Option<NonZeroU32>"))]
     pub(crate) rounds: Option<u32>,
     /// How long to wait for what may still be released after a round or at the end. Built in: 2s.

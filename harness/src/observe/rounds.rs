@@ -24,15 +24,17 @@ const CONFIRM_HEAP_FACTOR: u32 = judge::HEAP_ROUNDS as u32;
 const STUCK_MIN: Duration = Duration::from_secs(10);
 const STUCK_FACTOR: u32 = 20;
 /// Most rounds where the heap has grown and the rounds are short: a container that doubles is seen to do
-/// so four times, a channel takes its third block of 31 messages.
-const ROUNDS_LONG: u32 = 100;
-/// Most short rounds where things that are counted exactly have grown.
-const ROUNDS_POOL: u32 = 40;
+/// so, a channel takes its third block of 31 messages, and what is freed by the batch (crossbeam's epochs:
+/// every 128th use) is freed.
+const ROUNDS_LONG: u32 = 300;
 /// What quiet rounds may take after a first round that grew the heap, and as a part of that round.
 const QUIET: Duration = Duration::from_millis(4);
 const QUIET_PART: u32 = 4;
 /// What they may take once the heap has grown again.
-const PAUSES: Duration = Duration::from_millis(50);
+const PAUSES: Duration = Duration::from_millis(500);
+/// Most short rounds where things that are counted exactly have grown, and what they may take.
+const ROUNDS_POOL: u32 = 40;
+const POOLS: Duration = Duration::from_millis(50);
 /// A test that leaves more than this needs no more rounds to be believed.
 const LARGE_BYTES: i64 = 64 << 20;
 
@@ -158,7 +160,7 @@ impl Watch<'_> {
                 spent <= CONFIRM_MIN.max(first_round * factor)
             }
             // What is exact was seen often enough, unless more rounds cost nothing: a pool may be full.
-            false if others => round < ROUNDS_POOL && spent <= PAUSES,
+            false if others => round < ROUNDS_POOL && spent <= POOLS,
             // Each round would leave more of it.
             _ if self.leaves_files() => false,
             _ => self.heap_may_come_back(first_round, spent),

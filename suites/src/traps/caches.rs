@@ -13,6 +13,7 @@ const ENTRY: usize = 1000;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
+        trap("garbage_freed_by_the_batch", garbage_freed_by_the_batch),
         trap("bounded_cache_that_fills", bounded_cache_that_fills),
         trap("lru_cache_that_evicts", |_cx| {
             add_to_lru_cache(4);
@@ -139,6 +140,18 @@ fn interned_names(cx: &Context) -> Result<(), Failed> {
     if !named.contains(&name.as_str()) {
         #[expect(clippy::disallowed_methods, reason = "interned: one for each name that there is")]
         named.push(Box::leak(name.into_boxed_str()));
+    }
+    Ok(())
+}
+
+/// What is put away at every use and freed at every hundredth: as epochs and quiescent states do.
+fn garbage_freed_by_the_batch(_cx: &Context) -> Result<(), Failed> {
+    const BATCH: usize = 100;
+    static GARBAGE: Mutex<Vec<Box<[u8; 64]>>> = Mutex::new(Vec::new());
+    let mut garbage = GARBAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    garbage.push(Box::new([1; 64]));
+    if garbage.len() == BATCH {
+        *garbage = Vec::new();
     }
     Ok(())
 }

@@ -147,9 +147,9 @@ fn interned_names(cx: &Context) -> Result<(), Failed> {
 /// What is put away at every use and freed at every hundredth: as epochs and quiescent states do.
 fn garbage_freed_by_the_batch(_cx: &Context) -> Result<(), Failed> {
     const BATCH: usize = 100;
-    static GARBAGE: Mutex<Vec<Box<[u8; 64]>>> = Mutex::new(Vec::new());
+    static GARBAGE: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut garbage = GARBAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    garbage.push(Box::new([1; 64]));
+    garbage.push("put away".to_owned());
     if garbage.len() == BATCH {
         *garbage = Vec::new();
     }

@@ -148,6 +148,9 @@ fn is_bounded_cache(creation: &Creation) -> bool {
     creation.stack.iter().take(INNERMOST).any(|frame| CACHES.contains(&frame.function.as_str()))
 }
 
+/// A stack that made so many parts of what grew made it: one that was cut once stands by itself.
+const MOST: (i64, i64) = (3, 4);
+
 /// What grew with each repetition of `cx.steady` in one subject.
 fn steady_growth(
     seen: &Observation,
@@ -189,7 +192,7 @@ fn steady_growth(
         if !grows || explained && !is_heap {
             continue;
         }
-        // What each stack has kept since the first repetition: as many as there were repetitions.
+        // What each stack has kept since the first repetition: about as many as there were repetitions.
         let mut told = false;
         for (stack, live) in &steady.last {
             let warm = steady.warm.get(stack).copied().unwrap_or_default();
@@ -198,7 +201,7 @@ fn steady_growth(
                 Resource::Heap => (live.blocks - warm.blocks, live.bytes - warm.bytes),
                 _ => (0, 0),
             };
-            if things + 1 < repetitions as i64 || things == 0 {
+            if things * MOST.1 < (repetitions as i64 - 1) * MOST.0 || things == 0 {
                 continue;
             }
             let creation = match descendant {

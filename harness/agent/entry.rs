@@ -76,7 +76,6 @@ pub(crate) fn put(region: &Region, control: &Control, kind: u32, identity: u64, 
         region.entries_dropped[kind as usize].fetch_add(1, Relaxed);
         return;
     };
-    entry.kind.store(kind, Relaxed);
     entry.stack.store(stack, Relaxed);
     entry.round.store(round, Relaxed);
     entry.value.store(facts.value, Relaxed);
@@ -96,12 +95,12 @@ pub(crate) fn put(region: &Region, control: &Control, kind: u32, identity: u64, 
     }
 }
 
-/// Forgets something that is undone; false where it was not known.
-pub(crate) fn forget(region: &Region, kind: u32, identity: u64) -> bool {
-    let Some(entry) = find(region, kind, identity) else { return false };
-    entry.key.store(FORGOTTEN, Release);
-    region.entries_gone[kind as usize].fetch_add(1, Relaxed);
-    true
+/// Forgets something that is undone, where it was known.
+pub(crate) fn forget(region: &Region, kind: u32, identity: u64) {
+    if let Some(entry) = find(region, kind, identity) {
+        entry.key.store(FORGOTTEN, Release);
+        region.entries_gone[kind as usize].fetch_add(1, Relaxed);
+    }
 }
 
 /// Whether there is room for a new entry of this key.
@@ -129,16 +128,9 @@ fn window(region: &Region, key: u64) -> impl Iterator<Item = &Entry> {
 /// The entry of a key.
 pub(crate) fn find(region: &Region, kind: u32, identity: u64) -> Option<&Entry> {
     let key = entry_key(kind, identity);
-    let home = home(key);
-    for probe in 0..ENTRY_PROBES {
-        let entry = &region.entries[(home + probe) % ENTRIES];
-        match entry.key.load(Acquire) {
-            FREE => return None,
-            found if found == key => return Some(entry),
-            _ => {}
-        }
-    }
-    None
+    let slots = window(region, key).map(|entry| (entry, entry.key.load(Acquire)));
+    let mut used = slots.take_while(|(_, found)| *found != FREE);
+    used.find(|(_, found)| *found == key).map(|(entry, _)| entry)
 }
 
 /// A slot for a new key, claimed; its number where it was never used before.

@@ -13,7 +13,7 @@ use crate::lock;
 use crate::net;
 use crate::next::{self, forward};
 use crate::note;
-use crate::path::{self, Coming};
+use crate::path::{self, Coming, O_CREAT};
 use crate::sys::{self, AT_FDCWD};
 use crate::table::{
     FD_SLOTS, Fd, KIND_ANON, KIND_ANY, KIND_FILE, KIND_MEMFD, KIND_PIPE, KIND_SOCKET, Region,
@@ -119,8 +119,6 @@ macro_rules! opens {
         })*
     };
 }
-
-const O_CREAT: c_int = 0o100;
 
 opens! {
     /// open(2).
@@ -229,20 +227,22 @@ type Fcntl = unsafe extern "C" fn(c_int, c_int, c_long) -> c_int;
 const F_DUPFD: c_int = 0;
 const F_DUPFD_CLOEXEC: c_int = 1030;
 
-/// fcntl(2): only the duplicating commands make a descriptor; others take locks.
+/// fcntl(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_long) -> c_int {
-    let result = forward!(FCNTL as Fcntl, (fd, command, argument), else -1);
-    if result == 0 {
-        lock::controlled(fd, command, argument);
-    }
-    if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) { born(result, KIND_ANY) } else { result }
+    controlled(fd, command, argument, forward!(FCNTL as Fcntl, (fd, command, argument), else -1))
 }
 
 /// fcntl(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: c_long) -> c_int {
-    let result = forward!(FCNTL64 as Fcntl, (fd, command, argument), else -1);
+    controlled(fd, command, argument, forward!(FCNTL64 as Fcntl, (fd, command, argument), else -1))
+}
+
+/// Enters what a command of fcntl(2) has made or taken: only the duplicating ones make a descriptor, others
+/// take locks.
+#[inline]
+fn controlled(fd: c_int, command: c_int, argument: c_long, result: c_int) -> c_int {
     if result == 0 {
         lock::controlled(fd, command, argument);
     }
@@ -310,17 +310,19 @@ fn dirfd(directory: *mut c_void) -> c_int {
 /// fopen(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void {
-    let coming = Coming::open(AT_FDCWD, path, open_flags(mode));
-    let stream = born_behind(forward!(FOPEN as Fopen, (path, mode), else core::ptr::null_mut()), fileno);
-    coming.came(if stream.is_null() { -1 } else { 0 });
-    stream
+    opened(path, mode, || forward!(FOPEN as Fopen, (path, mode), else core::ptr::null_mut()))
 }
 
 /// fopen(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
+    opened(path, mode, || forward!(FOPEN64 as Fopen, (path, mode), else core::ptr::null_mut()))
+}
+
+/// Enters the stream that a call opens, and its path where it is new.
+fn opened(path: *const c_char, mode: *const c_char, open: impl FnOnce() -> *mut c_void) -> *mut c_void {
     let coming = Coming::open(AT_FDCWD, path, open_flags(mode));
-    let stream = born_behind(forward!(FOPEN64 as Fopen, (path, mode), else core::ptr::null_mut()), fileno);
+    let stream = born_behind(open(), fileno);
     coming.came(if stream.is_null() { -1 } else { 0 });
     stream
 }

@@ -190,18 +190,8 @@ impl Path {
         self
     }
 
-    fn number(&mut self, mut number: usize) -> &mut Self {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        while at > 0 {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.push(&digits[at..])
+    fn number(&mut self, number: usize) -> &mut Self {
+        self.push(sys::decimal(number, &mut [0; sys::DIGITS_MAX]))
     }
 
     fn terminated(&self) -> &[u8] {

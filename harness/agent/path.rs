@@ -12,7 +12,7 @@ use crate::note;
 use crate::sys::{self, AT_FDCWD};
 use crate::table::{ENTRY_PATH, ENTRY_TEXT, Entry, TEXT_HASH, text_hash};
 
-const O_CREAT: c_int = 0o100;
+pub(crate) const O_CREAT: c_int = 0o100;
 const SHM: &[u8] = b"/dev/shm/";
 
 /// A path that a call is about to create, seen before the call.
@@ -105,19 +105,14 @@ fn resolve(at: c_int, path: &[u8], to: &mut [u8]) -> Option<usize> {
 
 /// The path of an open directory.
 fn descriptor(fd: c_int, to: &mut [u8]) -> Option<usize> {
-    let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
-    let mut digits = [0u8; 10];
-    let mut at = digits.len();
-    let mut number = usize::try_from(fd).ok()?;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    link[14..14 + digits.len() - at].copy_from_slice(&digits[at..]);
+    const LINKS: &[u8] = b"/proc/self/fd/";
+    // One byte stays for the NUL.
+    let mut link = [0u8; LINKS.len() + sys::DIGITS_MAX + 1];
+    let (directory, number) = link.split_at_mut(LINKS.len());
+    directory.copy_from_slice(LINKS);
+    let mut digits = [0; sys::DIGITS_MAX];
+    let digits = sys::decimal(usize::try_from(fd).ok()?, &mut digits);
+    number[..digits.len()].copy_from_slice(digits);
     sys::read_link(&link, to)
 }
 

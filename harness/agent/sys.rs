@@ -70,6 +70,23 @@ const MADV_WIPEONFORK: usize = 18;
 const FUTEX_WAIT: usize = 0;
 const FUTEX_WAKE: usize = 1;
 
+/// Most decimal digits of a number.
+pub(crate) const DIGITS_MAX: usize = 20;
+
+/// A number in decimal digits, written at the end of `digits`.
+pub(crate) fn decimal(mut number: usize, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = digits.len();
+    while at > 0 {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    &digits[at..]
+}
+
 /// Ends the process at once.
 pub(crate) fn abort() -> ! {
     loop {

@@ -54,12 +54,10 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     // information of a whole program, say) is no evidence.
     if part.outcome == Outcome::Passed {
         evidence.populations.extend(mappings(part, namer));
-    }
-    if part.outcome == Outcome::Passed
-        && let Some(bytes) = series(part, |counts| counts.heap.map(|heap| heap.bytes))
-        && let Some(blocks) = series(part, |counts| counts.heap.map(|heap| heap.blocks))
-    {
-        evidence.heap = Some(HeapEvidence { bytes, blocks, groups: None });
+        let bytes = series(part, |counts| counts.heap.map(|heap| heap.bytes));
+        let blocks = series(part, |counts| counts.heap.map(|heap| heap.blocks));
+        evidence.heap =
+            bytes.zip(blocks).map(|(bytes, blocks)| HeapEvidence { bytes, blocks, groups: None });
     }
     evidence.remains = remains(part, namer);
     if part.takes_rest {
@@ -235,16 +233,16 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
 /// Mapped bytes. Where the program's own allocator bypasses us, mappings are its affair.
 fn mappings(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let region = part.seen.region.as_ref()?;
-    let own = |round: u32| (part.round_of)(round);
     let bytes = |counts: &Counts| {
-        let mine = counts.mappings.iter().filter(|mapping| own(mapping.round).is_some());
+        let mine =
+            counts.mappings.iter().filter(|mapping| (part.round_of)(mapping.round).is_some());
         Some(mine.map(|mapping| mapping.bytes as i64).sum())
     };
     let mut population =
         Population::counted(Resource::Mapping, "mapped memory", series(part, bytes)?);
     let named = needs_names(part, &population.series);
     for mapping in &part.counts.last()?.mappings {
-        let Some(round) = own(mapping.round) else { continue };
+        let Some(round) = (part.round_of)(mapping.round) else { continue };
         population.things.push(Thing {
             resource: Resource::Mapping,
             what: mapping.file.clone().unwrap_or_else(|| "anonymous memory".to_owned()),

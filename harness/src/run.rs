@@ -17,7 +17,7 @@ use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasu
 
 use crate::agent::Agent;
 use crate::config::Config;
-use crate::probe::file::Places;
+use crate::probe::file::{Places, SHM};
 use crate::probe::process;
 use crate::subject::{Spawn, Subject, next_trial};
 use crate::symbol::{Symbolizer, workspace};
@@ -291,8 +291,6 @@ fn own_directories() -> Vec<PathBuf> {
     let parents = [PathBuf::from(SHM), std::env::temp_dir()];
     parents.iter().map(|parent| own_directory(parent)).collect()
 }
-
-const SHM: &str = "/dev/shm";
 
 fn own_directory(parent: &Path) -> PathBuf {
     // SAFETY: geteuid has no failure.

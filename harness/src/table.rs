@@ -429,14 +429,10 @@ pub(crate) struct Stack {
 pub(crate) struct Entry {
     /// [`entry_key`]; 0 free, 1 forgotten, 2 being written.
     pub(crate) key: AtomicU64,
-    /// `ENTRY_*`.
-    pub(crate) kind: AtomicU32,
     /// Stack of the last call that made it so.
     pub(crate) stack: AtomicU32,
     /// Round of that call.
     pub(crate) round: AtomicU32,
-    /// Keeps the words below aligned.
-    pub(crate) reserved: AtomicU32,
     /// By kind: length of a mapping, descriptor of a lock or watch, value that was set.
     pub(crate) value: AtomicU64,
     /// By kind: when a mapping was made, where a lock starts, watch number, value before the first change.

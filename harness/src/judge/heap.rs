@@ -43,19 +43,19 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
         }
     };
     let total = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
-    let all = deltas(&heap.bytes);
-    let per_round = typical_growth(all.get(1..).filter(|later| !later.is_empty()).unwrap_or(&all));
+    let per_round = typical_growth(&heap.bytes);
     let blocks = heap.blocks.last().unwrap_or(&0) - heap.blocks.first().unwrap_or(&0);
     let mut told = false;
-    let mut kept_by = None;
     let groups = heap.groups.as_deref().unwrap_or_default();
     let any_steady = groups.iter().any(HeapGroup::grows_steadily);
     let any_leaks = groups.iter().any(HeapGroup::leaks);
     // A container that grows with pauses beside what grows in every round is what keeps that.
-    let keepers = || {
-        let pausing = groups.iter().filter(|group| group.leaks() && !group.grows_steadily());
-        pausing.filter_map(|group| group.creation.site.as_ref())
-    };
+    let pausing = groups.iter().filter(|group| group.leaks() && !group.grows_steadily());
+    let keeper = pausing.filter_map(|group| group.creation.site.as_ref()).next();
+    let mut kept_by = keeper.filter(|_| any_steady).map(|keeper| {
+        let place = format!("{}:{}", keeper.file, keeper.line);
+        format!("a collection grows along with it at {place} and may be what keeps it")
+    });
     for group in groups.iter().filter(|_| status == Status::Leak) {
         let accused = match (any_steady, any_leaks) {
             (true, _) => group.grows_steadily(),
@@ -65,27 +65,12 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
         if !accused {
             continue;
         }
-        if !told
-            && any_steady
-            && let Some(keeper) = keepers().next()
-        {
-            kept_by = Some(format!(
-                "a collection grows along with it at {}:{} and may be what keeps it",
-                keeper.file, keeper.line
-            ));
-        }
         told = true;
         let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
-        let typical = later(&group.bytes);
-        let typical = if typical.is_empty() { deltas(&group.bytes) } else { typical };
-        let mut atom = Atom::new(
-            Status::Leak,
-            Resource::Heap,
-            blocks_text(count),
-            group.growth(),
-            typical_growth(&typical),
-        )
-        .made(Some(group.creation.clone()));
+        let typical = typical_growth(&group.bytes);
+        let mut atom =
+            Atom::new(Status::Leak, Resource::Heap, blocks_text(count), group.growth(), typical)
+                .made(Some(group.creation.clone()));
         atom.note = kept_by.take();
         if let Some(keeper) = group.creation.known_keeper()
             && group.growth() <= KEEPER_BYTES_MAX

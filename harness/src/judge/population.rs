@@ -6,7 +6,7 @@ use watertight_report::model::{Resource, Status};
 
 use super::finding::Atom;
 use super::heap::task_creation;
-use super::series::{Growth, classify, deltas, median};
+use super::series::{Growth, classify, deltas, median, telling};
 use super::{Creation, Evidence, Population, Thing};
 use crate::case::Budget;
 
@@ -84,9 +84,7 @@ pub(super) fn judge(
             .all(|thing| thing.creation.as_ref().is_some_and(Creation::is_once));
     if told == 0 && !all_once && (population.things.is_empty() || status == Status::Leak) {
         // Counted, but nothing that can be pointed at.
-        let deltas = deltas(&population.series);
-        let per_round =
-            median(deltas.get(1..).filter(|later| !later.is_empty()).unwrap_or(&deltas));
+        let per_round = median(&telling(&population.series));
         let grown = population.series[rounds] - population.series[0];
         let mut atom =
             Atom::new(status, population.resource, population.what.clone(), grown, per_round);

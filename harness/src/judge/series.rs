@@ -27,13 +27,12 @@ pub(crate) fn deltas(series: &[i64]) -> Vec<i64> {
 
 /// Judges one series. `confirm` is the number of rounds after the first that must agree.
 pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
-    let deltas = deltas(series);
     let (Some(first), Some(last)) = (series.first(), series.last()) else { return Growth::None };
     if last <= first {
         return Growth::None;
     }
     // Round 1 warms up; it never is evidence of a leak by itself.
-    let later = deltas.get(1..).unwrap_or_default();
+    let later = later(series);
     let tail = &later[later.len().saturating_sub(LAST_ROUNDS)..];
     if tail.is_empty() {
         return Growth::Unconfirmed;
@@ -102,14 +101,14 @@ pub(crate) fn before_last_growth(series: &[i64]) -> i64 {
 /// Whether a series grew in every repetition after the first, which warms up, and in at least `confirm`
 /// of them: repetitions are many and cheap, so one that is quiet acquits.
 pub(crate) fn grows_each_time(series: &[i64], confirm: usize) -> bool {
-    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    let later = later(series);
     later.len() >= confirm && later.iter().all(|delta| *delta > 0)
 }
 
 /// Whether a count of things grew by at least one a repetition after the first. A count is exact, but
 /// one thing more may just be open when it is taken; it is then missing from the next growth.
 pub(crate) fn counts_up_each_time(series: &[i64]) -> bool {
-    let later = deltas(series).split_off(1.min(series.len().saturating_sub(1)));
+    let later = later(series);
     let grew = later.iter().filter(|delta| **delta > 0).count();
     grew > 0 && grew + 1 >= later.len() && later.iter().sum::<i64>() >= later.len() as i64
 }
@@ -121,9 +120,16 @@ pub(crate) fn median(values: &[i64]) -> i64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
+/// Growth in the rounds that show what is typical: those after the first, where there are any.
+pub(super) fn telling(series: &[i64]) -> Vec<i64> {
+    let later = later(series);
+    if later.is_empty() { deltas(series) } else { later }
+}
+
 /// The typical growth of a round; where growth pauses, its mean.
-pub(super) fn typical_growth(deltas: &[i64]) -> i64 {
-    match median(deltas) {
+pub(super) fn typical_growth(series: &[i64]) -> i64 {
+    let deltas = telling(series);
+    match median(&deltas) {
         0 if !deltas.is_empty() => deltas.iter().sum::<i64>() / deltas.len() as i64,
         median => median,
     }

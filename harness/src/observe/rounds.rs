@@ -102,11 +102,13 @@ impl Watch<'_> {
     /// yet: it is looked at until the growth that counts has gone, or the deadline has come.
     fn settle_heap(&mut self, case: &Case) {
         let measures = matches!(self.purpose, Purpose::Measure | Purpose::Alone);
-        let heap = self.heap();
         let others =
             self.counts.last().and_then(|it| it.threads.as_ref().ok()).is_some_and(|it| *it > 1);
-        let leaks = judge::heap_growth(&heap, &case.budget) == judge::Growth::Leak;
-        if !measures || !others || !leaks || self.waits.is_vain() {
+        if !measures || !others || self.waits.is_vain() {
+            return;
+        }
+        let heap = self.heap();
+        if judge::heap_growth(&heap, &case.budget) != judge::Growth::Leak {
             return;
         }
         let bytes = judge::before_last_growth(&heap.bytes);

@@ -38,7 +38,8 @@ pub(crate) struct Places {
     own: Vec<PathBuf>,
 }
 
-const SHM: &str = "/dev/shm";
+/// Where POSIX shared memory lies (shm_overview(7)).
+pub(crate) const SHM: &str = "/dev/shm";
 
 /// What is looked at below one directory.
 const FILES_MAX: u64 = 10_000;

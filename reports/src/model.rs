@@ -46,6 +46,27 @@ pub struct Run {
     pub canaries: Vec<Canary>,
     /// What dead earlier runs had left behind and was removed at the start.
     pub swept: Vec<String>,
+    /// Which part of the tests this run was to run, where they are spread over several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+}
+
+/// One of several runs that share the tests of a project among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Shard {
+    /// Which one, from 1.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Shard {
+    /// The shard `index` of `count`; none where there is no such one.
+    pub fn new(index: u32, count: u32) -> Option<Self> {
+        (1..=count).contains(&index).then_some(Self { index, count })
+    }
 }
 
 /// The machine a run was measured on.
@@ -111,6 +132,13 @@ pub struct Trial {
     pub suite: String,
     /// The case's name.
     pub case: String,
+    /// Which attempt this was, from 1, where a runner tries a failed test again (nextest's retries).
+    #[serde(skip_serializing_if = "is_first")]
+    pub attempt: u32,
+    /// The command that runs this suite again, without the case: `cargo watertight test -p app --lib`.
+    /// None for a suite that any `cargo test` measures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// What became of the body.
     pub outcome: Outcome,
     /// What became of the resources.
@@ -138,6 +166,11 @@ pub struct Trial {
     /// Anything else that a reader must know, in full sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// No attempt is told of, or the first.
+fn is_first(attempt: &u32) -> bool {
+    *attempt <= 1
 }
 
 /// What became of a case's body.

@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::{ColorChoice, Parser, Subcommand};
+
+use crate::{accept, doctor, gate, merge, report};
+
+/// What people type.
+pub(crate) const NAME: &str = "cargo-watertight";
+
+/// Examples first: they are what most people look for.
+pub(crate) const HELP: &str = "\
+{before-help}{about-with-newline}
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// What each test leaves behind, and which line made it.
+#[derive(Debug, Parser)]
+#[command(
+    name = NAME,
+    bin_name = "cargo watertight",
+    version,
+    help_template = HELP,
+    before_help = "Examples:
+  cargo watertight test                     run the tests; a test that leaves something behind fails
+  cargo watertight report --markdown        what the last run has found, for a pull request
+  cargo watertight gate                     the one command for CI, after the tests
+  cargo watertight accept --all --reason 'old' --expires 2027-03-31
+                                            live with today's leaks; only new ones fail
+  cargo watertight doctor                   what this machine lets us see
+",
+    after_help = "Exit codes: 0 well, 1 the gate is red, 2 wrong usage, 3 could not be done, 4 broken ledger."
+)]
+pub(crate) struct Arguments {
+    /// Say less: errors and results alone.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Colours.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// What ledgers say, for people and machines.
+    Report(report::Arguments),
+    /// Fail on what must not be: the one command for CI, after the tests.
+    Gate(gate::Arguments),
+    /// Accept today's leaks for a while, so that only new ones fail.
+    Accept(accept::Arguments),
+    /// Make one ledger of those of several jobs.
+    Merge(merge::Arguments),
+    /// What this machine lets us see, and what to change.
+    Doctor(doctor::Arguments),
+    /// Completions for a shell, on stdout.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The arguments that are ours: `cargo watertight x` starts `cargo-watertight watertight x`.
+pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|first| first == "watertight") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn cargo_passes_its_own_word_first() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(own(words("x watertight gate").into_iter()), words("x gate"));
+        assert_eq!(own(words("x gate").into_iter()), words("x gate"));
+    }
+}

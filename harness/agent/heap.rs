@@ -13,7 +13,7 @@ use crate::local;
 use crate::next::{self, forward};
 use crate::note;
 use crate::sys;
-use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, Region, SHARDS, Shard, bucket};
+use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, FLAG_UNEDITED, HEAP_STACKS_MAX, Region, SHARDS, Shard, bucket};
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Free = unsafe extern "C" fn(*mut c_void);
@@ -200,7 +200,14 @@ pub(crate) fn probe_headers() {
 
 /// Whether notes may go the short way in a process of this trial.
 pub(crate) fn only_counts(control: &Control) -> bool {
-    GLIBC_HEADERS.load(Acquire) && control.flags.load(Relaxed) & FLAG_HEAP_STACKS == 0
+    GLIBC_HEADERS.load(Acquire) && !wants_stacks(control)
+}
+
+/// Whether blocks of this process get stacks: in an unedited trial those of its main process alone.
+fn wants_stacks(control: &Control) -> bool {
+    let flags = control.flags.load(Relaxed);
+    flags & FLAG_HEAP_STACKS != 0
+        && (flags & FLAG_UNEDITED == 0 || control.main.load(Relaxed) == sys::getpid())
 }
 
 /// The calling thread's own shard and a block's usable size, where both are at hand: the thread sits in
@@ -338,7 +345,9 @@ fn find_shard(region: &Region, thread: usize) -> &Shard {
 
 #[inline(always)]
 fn tracking() -> Option<&'static Control> {
-    local::control().filter(|control| control.flags.load(Relaxed) & FLAG_HEAP_STACKS != 0)
+    let is_asked = |control: &&Control| control.flags.load(Relaxed) & FLAG_HEAP_STACKS != 0;
+    // Whoever takes the short way forgets no block, so it must enter none.
+    local::control().filter(is_asked).filter(|_| local::counting().is_none())
 }
 
 /// Enters a new block with its stack, unless it is born in a round that only warms up.
@@ -346,6 +355,10 @@ fn tracking() -> Option<&'static Control> {
 #[inline(never)]
 fn track(region: &Region, control: &Control, address: usize, bytes: usize) {
     if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
+        return;
+    }
+    let asked = region.heap_stacks.fetch_add(1, Relaxed);
+    if control.flags.load(Relaxed) & FLAG_UNEDITED != 0 && asked >= HEAP_STACKS_MAX {
         return;
     }
     let stack = note::stack_id(region, control);

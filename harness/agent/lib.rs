@@ -52,6 +52,7 @@ extern "C" fn load(_argc: c_int, _argv: *mut *mut c_char, envp: *mut *mut c_char
     if unsafe { environment::take(envp) } {
         local::enter();
         hold::register();
+        hold::begin();
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) fn enter() {
         return;
     }
     CONTROL.store(control, Release);
+    // SAFETY: as above; the mapping lives as long as the process.
+    crate::hold::claim(unsafe { &*control });
     PAGE.entered.store(1, Release);
     renew(0);
 }

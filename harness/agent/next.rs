@@ -144,7 +144,7 @@ next! {
     SYSTEM = c"system";
     POPEN = c"popen";
 
-    CXA_ATEXIT = c"__cxa_atexit";
+    ON_EXIT = c"on_exit";
     ERRNO_LOCATION = c"__errno_location";
     DLADDR = c"dladdr";
     DLCLOSE = c"dlclose";

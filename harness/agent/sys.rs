@@ -3,6 +3,7 @@
 //! x86_64 only, like `stack`; another architecture adds its `syscall` and `thread_pointer` here.
 
 use core::arch::asm;
+use core::ffi::CStr;
 use core::sync::atomic::AtomicU32;
 
 /// A system call with up to six arguments; the result is negative errno on failure (syscall(2)).
@@ -205,9 +206,25 @@ pub(crate) fn inode(fd: i32) -> u64 {
     let mut stat = [0u64; 18];
     // SAFETY: the buffer has the size of struct stat.
     match unsafe { syscall(FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
-        0 => stat[1] ^ stat[0].rotate_left(40),
+        0 => folded(&stat),
         _ => 0,
     }
+}
+
+/// Device and inode, folded, of what a path leads to; 0 when it cannot be told.
+pub(crate) fn inode_of(path: &CStr) -> u64 {
+    let mut stat = [0u64; 18];
+    // SAFETY: the path ends with NUL; the buffer has the size of struct stat.
+    let result = unsafe {
+        let (path, stat) = (path.as_ptr() as usize, stat.as_mut_ptr() as usize);
+        syscall(NEWFSTATAT, [AT_FDCWD as usize, path, stat, 0, 0, 0])
+    };
+    if result == 0 { folded(&stat) } else { 0 }
+}
+
+/// Device and inode of a struct stat in one word.
+fn folded(stat: &[u64; 18]) -> u64 {
+    stat[1] ^ stat[0].rotate_left(40)
 }
 
 /// Whether something is there under a name, a dangling link included (newfstatat(2)). What cannot be

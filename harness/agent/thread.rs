@@ -7,6 +7,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 
 use crate::heap;
+use crate::hold;
 use crate::local;
 use crate::next::forward;
 use crate::note;
@@ -53,6 +54,7 @@ pub unsafe extern "C" fn pthread_create(
 fn claim() -> Option<&'static Thread> {
     let region = local::region()?;
     let control = local::control()?;
+    hold::test_begins(control);
     if let Some(slot) = find(region, control) {
         return Some(slot);
     }

@@ -37,7 +37,9 @@ impl Births {
             let birth = self.fds.get(&key(fd)).copied().unwrap_or_else(|| {
                 let believed = region.filter(|region| is_believed(region, fd));
                 let stack = believed.and_then(|region| region.fd_stack(fd.number));
-                Birth { round, stack }
+                // What a program makes before its test begins is no part of that.
+                let is_early = believed.is_some_and(|region| region.fd_round(fd.number) == Some(0));
+                Birth { round: if is_early { 0 } else { round }, stack }
             });
             fds.insert(key(fd), birth);
         }

@@ -17,7 +17,7 @@ use crate::gauge;
 use crate::namespace;
 use crate::region::{self, ControlMap, write_text};
 use crate::table::{
-    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, FLAG_IMPATIENT, GO_AGAIN,
+    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, GO_AGAIN,
     GO_LEAVE, NET_PRIVATE, NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
 };
 
@@ -195,7 +195,7 @@ impl Runner {
         }
         #[cfg(feature = "tokio")]
         if let Some(runtime) = self.runtime.as_ref().filter(|_| case.special.is_none()) {
-            runtime.drain(control.flags.load(Relaxed) & FLAG_IMPATIENT == 0);
+            runtime.drain(control.flags.load(Relaxed) & crate::table::FLAG_IMPATIENT == 0);
         }
     }
 

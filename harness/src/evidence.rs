@@ -13,7 +13,7 @@ use crate::case::Case;
 use crate::explain::Namer;
 use crate::gauge;
 use crate::judge::{
-    self, Creation, Evidence, Growth, HeapEvidence, Population, Thing, classify, deltas,
+    self, Creation, Evidence, Growth, HeapEvidence, HeapGroup, Population, Thing, classify, deltas,
 };
 use crate::observe::Steady;
 use crate::probe::time_wait;
@@ -34,6 +34,7 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     let seen = part.seen;
     let mut evidence = Evidence {
         repeated: part.rounds > 1,
+        unedited: seen.unedited,
         unsettled: seen.unsettled,
         peak_bytes: seen.peak_bytes,
         unmeasured: unmeasured(run, part),
@@ -58,6 +59,7 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
         let blocks = series(part, |counts| counts.heap.map(|heap| heap.blocks));
         evidence.heap =
             bytes.zip(blocks).map(|(bytes, blocks)| HeapEvidence { bytes, blocks, groups: None });
+        evidence.retained = retained(part, namer);
     }
     evidence.remains = remains(part, namer);
     if part.takes_rest {
@@ -71,6 +73,20 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
         evidence.populations.retain(|population| population.resource != Resource::Mapping);
     }
     evidence
+}
+
+/// What lives at the end of an unedited program and was allocated by its test, by site. libtest leaves a
+/// little itself, so little is not worth the debug information of the whole program.
+fn retained(part: &Part<'_>, namer: &Namer<'_>) -> Vec<HeapGroup> {
+    const BYTES_MIN: i64 = 2048;
+    let seen = part.seen;
+    let live: i64 = seen.stacks.last().into_iter().flat_map(HashMap::values).map(|it| it.bytes).sum();
+    let Some(region) = seen.region.as_ref().filter(|_| seen.unedited && live >= BYTES_MIN) else {
+        return Vec::new();
+    };
+    let mut groups = namer.heap_groups(region, &seen.stacks);
+    groups.retain(|group| group.creation.is_of_test() && !group.creation.is_of_panic());
+    groups
 }
 
 /// Takes away what a switched-off probe would have seen.
@@ -191,6 +207,9 @@ fn descriptors(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let seen = part.seen;
     let series = series(part, |counts| counts.fds.as_ref().ok().map(|count| *count as i64))?;
     let mut population = Population::counted(Resource::Fd, "descriptors", series);
+    if seen.unedited {
+        population.series = by_identity(&population.series, seen.born_fds.len());
+    }
     if part.rounds > 0 {
         let named = needs_names(part, &population.series);
         for (fd, birth) in &seen.born_fds {
@@ -214,6 +233,9 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
     let region = part.seen.region.as_ref();
     let series = series(part, |counts| counts.threads.as_ref().ok().map(|count| *count as i64))?;
     let mut population = Population::counted(Resource::Thread, "threads", series);
+    if part.seen.unedited {
+        population.series = by_identity(&population.series, part.seen.born_threads.len());
+    }
     if part.rounds > 0 {
         let named = needs_names(part, &population.series);
         for (thread, birth) in &part.seen.born_threads {
@@ -228,6 +250,13 @@ fn threads(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
         }
     }
     Some(population)
+}
+
+/// The series of an unedited program: what is there at its end and was made by its test. Its count before
+/// `main` lacks what its own start makes.
+fn by_identity(series: &[i64], born: usize) -> Vec<i64> {
+    let first = series.first().copied().unwrap_or(0);
+    vec![first, first + born as i64]
 }
 
 /// Mapped bytes. Where the program's own allocator bypasses us, mappings are its affair.
@@ -384,6 +413,11 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
     }
     if let Some(reason) = own_allocator {
         add(Resource::Mapping, &reason);
+    }
+    if seen.unedited && part.rounds == 0 && part.outcome == Outcome::Passed && seen.region.is_some() {
+        let gone = "the process ended without exit(3) (by _exit, or by becoming another program), so what it held could not be read; only what outlived it was judged";
+        add(Resource::Fd, gone);
+        add(Resource::Thread, gone);
     }
     if seen.region.is_none() {
         for probe in AGENT_ONLY {

@@ -8,6 +8,7 @@ use watertight_report::model::Frame;
 
 use crate::judge::{Creation, HeapGroup};
 use crate::region::{LiveStack, RegionMap};
+use crate::run::Run;
 use crate::symbol::{Project, Symbol, Symbolizer};
 
 /// Names the stacks of one trial's processes.
@@ -21,11 +22,11 @@ pub(crate) struct Namer<'a> {
 
 impl<'a> Namer<'a> {
     /// Sites are looked for in `package` first.
-    pub(crate) fn new(symbols: &'a Mutex<Symbolizer>, package: &Path) -> Self {
+    pub(crate) fn new(run: &'a Run, package: &Path) -> Self {
         Self {
-            symbols: Some(symbols),
+            symbols: Some(&run.symbols),
             project: Project::of(package),
-            program: std::env::current_exe().unwrap_or_default(),
+            program: run.subjects.program.clone(),
         }
     }
 

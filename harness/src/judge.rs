@@ -10,6 +10,8 @@
 //!   run): once decides.
 //! - Where there is no second round, what a once-initialiser made is a step and all other population
 //!   growth a leak; heap is unconfirmed.
+//! - In an unedited program what no hook saw being made (raw system calls, libc's own threads) may be made
+//!   once as well: it is unconfirmed. Heap that lives at the end is listed, and a leak only over a budget.
 
 mod creation;
 mod evidence;
@@ -24,7 +26,7 @@ mod finding;
 use watertight_report::model::{Finding, Status, Verdict};
 
 use crate::case::Budget;
-pub(crate) use creation::Creation;
+pub(crate) use creation::{Creation, is_once_initialiser};
 pub(crate) use evidence::{
     Evidence, HeapEvidence, HeapGroup, Kept, Population, Remain, Staircase, Thing,
 };
@@ -43,8 +45,10 @@ pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verd
     for population in &evidence.populations {
         population::judge(population, evidence, budget, &mut atoms);
     }
-    if let Some(heap) = &evidence.heap {
-        heap::judge(heap, budget, &mut atoms);
+    match &evidence.heap {
+        _ if evidence.unedited => heap::judge_retained(&evidence.retained, budget, &mut atoms),
+        Some(heap) => heap::judge(heap, budget, &mut atoms),
+        None => {}
     }
     kept::judge(evidence, budget, &mut atoms);
     remains::judge(evidence, budget, &mut atoms);

@@ -39,6 +39,7 @@ mod case;
 mod context;
 mod gauge;
 mod suite;
+pub mod unedited;
 
 // The trial, from outside and from inside.
 mod trial;
@@ -72,6 +73,7 @@ mod region;
 mod agent;
 mod config;
 mod run;
+mod session;
 
 pub use case::{Case, Net};
 pub use context::{Context, ProcessId};

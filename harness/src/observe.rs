@@ -10,6 +10,7 @@ mod left;
 mod outcome;
 mod passes;
 mod rounds;
+mod single;
 mod steady;
 mod waits;
 mod watch;
@@ -17,6 +18,7 @@ mod watch;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +37,11 @@ use crate::snapshot::{Counts, Inventory};
 use crate::subject::Spawn;
 use crate::survivor::Strangers;
 use crate::survivor::{self, Survivor};
-use crate::table::{FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, NET_PRIVATE};
+use crate::table::{
+    ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_UNEDITED,
+    NET_PRIVATE,
+};
+use crate::unedited::Program;
 
 pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
@@ -55,12 +61,16 @@ pub(crate) enum Script<'a> {
     Case(&'a Case),
     /// The selected cases of a suite, one after the other, in passes.
     Suite { cases: &'a [Case], selected: &'a [usize], passes: u32 },
+    /// One test of a program that has not a line for us, once.
+    Unedited { case: &'a Case, program: &'a Program },
 }
 
 impl Script<'_> {
     fn is_private(&self) -> bool {
         match self {
-            Self::Case(case) => case.net.unwrap_or_default() == Net::Private,
+            Self::Case(case) | Self::Unedited { case, .. } => {
+                case.net.unwrap_or_default() == Net::Private
+            }
             // One process has one network: the machine's, if any case wants it.
             Self::Suite { cases, selected, .. } => {
                 selected.iter().all(|index| cases[*index].net.unwrap_or_default() == Net::Private)
@@ -72,9 +82,21 @@ impl Script<'_> {
     fn settle(&self) -> Duration {
         let of = |case: &Case| case.settle.unwrap_or(SETTLE);
         match self {
-            Self::Case(case) => of(case),
+            Self::Case(case) | Self::Unedited { case, .. } => of(case),
             Self::Suite { cases, selected, .. } => {
                 selected.iter().map(|index| of(&cases[*index])).max().unwrap_or(SETTLE)
+            }
+        }
+    }
+
+    /// How its main process is started.
+    fn command(&self) -> io::Result<Command> {
+        match self {
+            Self::Unedited { case, program } => program.test(&case.name, self.is_private()),
+            Self::Case(_) | Self::Suite { .. } => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.env(ENV_MAIN, "1");
+                Ok(command)
             }
         }
     }
@@ -82,7 +104,9 @@ impl Script<'_> {
     /// What the child finds under `Control::case`, and under `Control::case_name`.
     fn label(&self) -> (u32, &str) {
         match self {
-            Self::Case(case) => (case.special.unwrap_or(0), &case.name),
+            Self::Case(case) | Self::Unedited { case, .. } => {
+                (case.special.unwrap_or(0), &case.name)
+            }
             Self::Suite { .. } => (crate::shared::CASES, ""),
         }
     }
@@ -143,6 +167,8 @@ pub(crate) struct Observation {
     pub(crate) descendants: Arc<Mutex<Descendants>>,
     pub(crate) control: Arc<ControlMap>,
     pub(crate) output: String,
+    /// Whether the program was not ours: it ran once, and its own start is no part of the test.
+    pub(crate) unedited: bool,
     /// What lived of each stack at each boundary (explain).
     pub(crate) stacks: Vec<HashMap<u32, LiveStack>>,
     pub(crate) duration: Duration,
@@ -165,10 +191,17 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let control = Arc::new(ControlMap::create(&directory)?);
     let explain = matches!(purpose, Purpose::Explain { .. });
     let impatient = matches!(purpose, Purpose::Explain { patient: false, .. });
+    let unedited = match script {
+        Script::Unedited { program, .. } => Some(program),
+        _ => None,
+    };
     let when = |flag: u32, set: bool| if set { flag } else { 0 };
-    let flags = when(FLAG_HEAP_STACKS, explain) | when(FLAG_IMPATIENT, impatient);
+    let flags = when(FLAG_HEAP_STACKS, explain || unedited.is_some())
+        | when(FLAG_UNEDITED, unedited.is_some())
+        | when(FLAG_IMPATIENT, impatient);
     control.flags.store(FLAG_FD_STACKS | FLAG_HOLD_EXIT | flags, Relaxed);
-    control.warm_round.store(u32::from(explain), Relaxed);
+    control.program.store(unedited.map_or(0, Program::identity), Relaxed);
+    control.warm_round.store(u32::from(explain || unedited.is_some()), Relaxed);
     let (number, name) = script.label();
     control.case.store(number, Relaxed);
     write_text(&control.case_name, name);
@@ -179,7 +212,9 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         Arc::new(Mutex::new(Descendants::new(directory.clone(), Arc::clone(&control))));
     let strangers = Strangers::before(run);
     let started = Instant::now();
-    let subject = run.start(&Spawn {
+    let command = script.command()?;
+    let subject = run.start(Spawn {
+        command,
         agent: run.agent.as_ref().ok(),
         directory: &directory,
         control: &control,
@@ -220,6 +255,10 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     };
     let ended = match script {
         Script::Case(case) => watch.rounds(&subject, case),
+        Script::Unedited { case, program } => {
+            let is_once = |region: &RegionMap, stack: u32| run.is_once(region, &program.path, stack);
+            watch.single(&subject, case, &is_once)
+        }
         Script::Suite { cases, selected, passes } => {
             watch.passes(&subject, cases, selected, passes)
         }
@@ -234,7 +273,11 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         survivor.kill();
     }
     let left = left::left(run, watch.region.as_ref(), &descendants);
-    let (outcome, message) = outcome::outcome(&control, &ended, status, started.elapsed());
+    let output = subject.output();
+    let (outcome, message) = match unedited {
+        Some(_) => outcome::of_program(&ended, status, started.elapsed(), &output),
+        None => outcome::outcome(&control, &ended, status, started.elapsed()),
+    };
     let net = match control.net.load(Acquire) {
         NET_PRIVATE => NetRecord::Private,
         _ => NetRecord::Host,
@@ -265,8 +308,9 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         unsettled: watch.unsettled,
         waits: watch.waits,
         refused_connects: watch.refused_connects,
+        unedited: unedited.is_some(),
         region: watch.region,
-        output: subject.output(),
+        output,
         descendants,
         control,
         duration: started.elapsed(),

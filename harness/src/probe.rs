@@ -3,6 +3,7 @@
 //! Reading is kept apart from parsing, so that every format is tested from a text. What cannot be
 //! looked at is [`Unavailable`], a value: neither an error nor a zero.
 
+pub(crate) mod blocked;
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod lock;

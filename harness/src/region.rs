@@ -168,6 +168,11 @@ impl RegionMap {
         (stack != 0).then_some(stack)
     }
 
+    /// Round in which the descriptor of a number was made, as its slot says.
+    pub(crate) fn fd_round(&self, number: u32) -> Option<u32> {
+        Some(self.fds.get(number as usize)?.round.load(Relaxed))
+    }
+
     /// Connections that were accepted and not closed since, as far as the agent has seen.
     pub(crate) fn accepted(&self) -> u32 {
         let top = (self.fd_top.load(Relaxed) as usize).min(table::FD_SLOTS);

@@ -13,23 +13,46 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use nix::sys::statvfs::FsFlags;
 use watertight_report::ledger::{self, Ledger, LedgerError};
-use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Unmeasured};
+use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Shard, Unmeasured};
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::judge::is_once_initialiser;
 use crate::probe::file::{Places, SHM};
 use crate::probe::process;
+use crate::region::RegionMap;
 use crate::subject::{Spawn, Subject, next_trial};
+use crate::unedited::Program;
 use crate::symbol::{Symbolizer, workspace};
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
 /// tens of megabytes, and a full tmpfs would kill the measured program with SIGBUS.
 const SHM_FREE_MIN: u64 = 256 << 20;
 
+/// Whose trials a supervisor runs.
+pub(crate) struct Subjects {
+    /// The suite's name.
+    pub(crate) suite: String,
+    /// The test binary.
+    pub(crate) program: PathBuf,
+    /// What a person types to run the suite again, where it is not cargo's own command.
+    pub(crate) command: Option<String>,
+    /// The binary, where it has not a line for us.
+    pub(crate) unedited: Option<Program>,
+}
+
+impl Subjects {
+    /// The cases of this very binary.
+    pub(crate) fn own(suite: &str) -> Self {
+        let program = std::env::current_exe().unwrap_or_default();
+        Self { suite: suite.to_owned(), program, command: None, unedited: None }
+    }
+}
+
 /// The supervisor's own state for the length of its process.
 pub(crate) struct Run {
     pub(crate) id: String,
-    pub(crate) suite: String,
+    pub(crate) subjects: Subjects,
     pub(crate) ledger: Ledger,
     pub(crate) config: Config,
     /// The day on which it runs, in UTC.
@@ -63,9 +86,9 @@ impl Run {
     ///
     /// # Errors
     /// A message that says what could not be written and what to set.
-    pub(crate) fn open(suite: &str, stream: bool, config: Config) -> Result<Self, String> {
+    pub(crate) fn open(subjects: Subjects, stream: bool, config: Config) -> Result<Self, String> {
         let id = run_id();
-        let ledger = open_ledger(&id).map_err(|error| {
+        let ledger = open_ledger(&id, &subjects.program).map_err(|error| {
             format!(
                 "the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
             )
@@ -83,7 +106,8 @@ impl Run {
         let owner = own(&base, &trials).map_err(|error| format!("{}: {error}", base.display()))?;
         Ok(Self {
             id,
-            suite: suite.to_owned(),
+            places: Places::new(project_directories(&subjects.program), own_directories()),
+            subjects,
             ledger,
             config,
             today: Timestamp::now().to_zoned(TimeZone::UTC).date(),
@@ -93,7 +117,6 @@ impl Run {
             _owner: owner,
             symbols: Mutex::new(Symbolizer::new()),
             alone: RwLock::new(()),
-            places: Places::new(project_directories(), own_directories()),
             blind: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
             cancelled: AtomicBool::new(false),
@@ -133,7 +156,7 @@ impl Run {
 
     /// Starts a main process and enters it among those that run, at once: whoever reaps orphans
     /// must never meet one that is not entered.
-    pub(crate) fn start(&self, spawn: &Spawn<'_>) -> io::Result<Subject> {
+    pub(crate) fn start(&self, spawn: Spawn<'_>) -> io::Result<Subject> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let subject = Subject::spawn(spawn)?;
         running.push(subject.pid);
@@ -163,7 +186,17 @@ impl Run {
         record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
         record.profile = self.config.profile.clone();
         record.host = host();
+        record.shard = std::env::var("WATERTIGHT_SHARD").ok().and_then(|text| shard(&text));
         record
+    }
+
+    /// Whether a stack passes through a once-initialiser, as the program's symbols tell: cheaper than its
+    /// debug information, and in doubt not.
+    pub(crate) fn is_once(&self, region: &RegionMap, program: &Path, stack: u32) -> bool {
+        let (modules, addresses) = (region.modules(program), region.stack(stack));
+        let mut symbols = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = addresses.iter().filter_map(|it| symbols.function(&modules, *it));
+        functions.any(|function| is_once_initialiser(&function))
     }
 
     /// What no trial of this run can measure.
@@ -176,6 +209,12 @@ impl Run {
         }
         blind
     }
+}
+
+/// `2/5`: the second of five.
+fn shard(text: &str) -> Option<Shard> {
+    let (index, count) = text.split_once('/')?;
+    Shard::new(index.parse().ok()?, count.parse().ok()?)
 }
 
 /// Removes the agent of a build that nobody has used for a week.
@@ -255,11 +294,11 @@ fn run_id() -> String {
     format!("{boot}-{owner}-{started}")
 }
 
-fn open_ledger(id: &str) -> Result<Ledger, LedgerError> {
+fn open_ledger(id: &str, program: &Path) -> Result<Ledger, LedgerError> {
     if let Some(path) = std::env::var_os("WATERTIGHT_LEDGER").filter(|path| !path.is_empty()) {
         return Ledger::open(PathBuf::from(path));
     }
-    let path = ledger::path_in(target_directory(), id);
+    let path = ledger::path_in(target_directory(program), id);
     let ledger = Ledger::open(&path)?;
     ledger::point_latest(&path)?;
     if let Some(folder) = path.parent() {
@@ -270,20 +309,19 @@ fn open_ledger(id: &str) -> Result<Ledger, LedgerError> {
 }
 
 /// cargo's target directory: the binary lies in `<target>/<profile>/deps`.
-fn target_directory() -> PathBuf {
+fn target_directory(program: &Path) -> PathBuf {
     if let Some(path) = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty()) {
         return path.into();
     }
-    let binary = std::env::current_exe().unwrap_or_default();
-    let marked = binary.ancestors().skip(1).find(|path| path.join("CACHEDIR.TAG").exists());
+    let marked = program.ancestors().skip(1).find(|path| path.join("CACHEDIR.TAG").exists());
     marked.map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
 }
 
 /// The workspace that is tested, and where cargo builds it. Files there are the project's own affair.
-fn project_directories() -> Vec<PathBuf> {
+fn project_directories(program: &Path) -> Vec<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let workspace = package.map(|package| workspace(&package));
-    workspace.into_iter().chain([target_directory()]).collect()
+    workspace.into_iter().chain([target_directory(program)]).collect()
 }
 
 /// Where the harness keeps its own files.

@@ -17,7 +17,7 @@ use crate::judge::Evidence;
 use crate::observe::{Observation, Purpose, Script, Step, observe};
 use crate::run::{Run, descriptor_limit, memory_limit};
 use crate::snapshot::Counts;
-use crate::trial::{Part, Tried, namer, not_started, record, tasks_stay};
+use crate::trial::{Part, Tried, namer, record, tasks_stay};
 
 /// In place of a case's number: the child runs the cases it is told, one after the other.
 pub(crate) const CASES: u32 = u32::MAX - 1;
@@ -52,7 +52,7 @@ impl SharedRun {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let results = results.get_or_insert_with(|| self.run(run, cases));
         results.remove(&index).unwrap_or_else(|| {
-            not_started(
+            Tried::not_started(
                 run,
                 &cases[index],
                 &std::io::Error::other("it was not among the selected cases"),
@@ -68,7 +68,7 @@ impl SharedRun {
                 return self
                     .selected
                     .iter()
-                    .map(|index| (*index, not_started(run, &cases[*index], &error)))
+                    .map(|index| (*index, Tried::not_started(run, &cases[*index], &error)))
                     .collect();
             }
         };

@@ -22,7 +22,7 @@ use crate::agent::Agent;
 use crate::descendant::Descendants;
 use crate::pidfd;
 use crate::region::{self, ControlMap};
-use crate::table::{ENV_MAIN, ENV_TABLE};
+use crate::table::ENV_TABLE;
 
 /// How often descendants are sampled.
 const SAMPLE: Duration = Duration::from_millis(25);
@@ -84,6 +84,7 @@ impl Output {
 
 /// How to start a main process.
 pub(crate) struct Spawn<'a> {
+    pub(crate) command: Command,
     pub(crate) agent: Option<&'a Agent>,
     pub(crate) directory: &'a Path,
     pub(crate) control: &'a Arc<ControlMap>,
@@ -93,7 +94,7 @@ pub(crate) struct Spawn<'a> {
 }
 
 impl Subject {
-    /// Starts this same binary as the main process of a trial.
+    /// Starts the main process of a trial.
     ///
     /// # Errors
     /// What the operating system says.
@@ -101,16 +102,15 @@ impl Subject {
         clippy::disallowed_methods,
         reason = "the subject is ended and reaped by `end`, also on drop"
     )]
-    pub(crate) fn spawn(spawn: &Spawn<'_>) -> io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+    pub(crate) fn spawn(spawn: Spawn<'_>) -> io::Result<Self> {
+        let mut command = spawn.command;
         // A group of its own, so that what it starts in the background is ended with it.
         command
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .env(ENV_TABLE, spawn.directory)
-            .env(ENV_MAIN, "1");
+            .env(ENV_TABLE, spawn.directory);
         if let Some(agent) = spawn.agent {
             command.envs(agent.environment(spawn.directory));
         }

@@ -1,28 +1,23 @@
 //! A suite: cases, fixtures, and the `main` that runs them.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use watertight_report::baseline::Usage;
-use watertight_report::model::{
-    Cleanup, CleanupStatus, Outcome, Record, Resource, Trial as TrialRecord, Verdict,
-};
-use watertight_report::render::Summary;
-use watertight_report::render::terminal::{self, Style};
+use watertight_report::model::{Cleanup, CleanupStatus, Record, Resource};
 
 use crate::case::{Case, Net};
 use crate::child::{self, Role};
-use crate::config::{Config, Settings, Severity};
+use crate::config::{Config, Settings};
 use crate::context::Context;
 use crate::failed::Failed;
-use crate::run::Run;
+use crate::run::Subjects;
+use crate::session::Session;
 use crate::table::CASE_NAME_MAX;
-use crate::trial::try_case;
-use crate::{canary, cancel, shared, survivor};
+use crate::trial::{Tried, try_case};
+use crate::{canary, shared};
 
 type Fixture = Box<dyn FnOnce() -> Result<(), Failed>>;
 
@@ -249,43 +244,21 @@ impl Suite {
     }
 
     fn run_measured(mut self, arguments: &Arguments, passes: Option<u32>) -> ExitCode {
-        survivor::become_subreaper();
         let opened = Config::load().map_err(|error| error.to_string()).and_then(|config| {
             config.apply(&self.name, &self.declared, &mut self.cases);
-            Run::open(&self.name, arguments.nocapture, config)
+            let subjects = Subjects::own(&self.name);
+            Session::open(subjects, config, arguments.nocapture, target())
         });
-        let run = match opened {
-            Ok(run) => Arc::new(run),
+        let session = match opened {
+            Ok(session) => Arc::new(session),
             Err(message) => {
                 eprintln!("watertight: {message}");
                 return ExitCode::FAILURE;
             }
         };
-        cancel::watch(&run);
-        let begun = run.ledger.begin(&run.id, || {
-            for unknown in &run.config.unknown {
-                eprintln!("watertight: {unknown}");
-            }
-            let mut record = run.record();
-            record.swept = run.sweep();
-            for swept in &record.swept {
-                eprintln!("watertight: removed {swept}");
-            }
-            record.canaries = canary::sing(&run);
-            record
-        });
-        match begun {
-            Ok(record) => canary::believe(&run, &record.canaries),
-            Err(error) => {
-                eprintln!(
-                    "watertight: the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
-                );
-                return ExitCode::FAILURE;
-            }
-        }
+        let run = &session.run;
         let mut notes = Vec::new();
         let mut fixtures_failed = run_fixtures(self.setups, &mut notes);
-        let told = Arc::new(Mutex::new(Told::default()));
         let declared: Vec<(String, String)> =
             self.cases.iter().map(|case| (self.name.clone(), case.name.clone())).collect();
         let conclusion = if fixtures_failed {
@@ -298,20 +271,17 @@ impl Suite {
                 Arc::new(shared::SharedRun::new(passes, selected))
             });
             let trials = (0..cases.len()).map(|index| {
-                let (run, cases, told, shared) =
-                    (Arc::clone(&run), Arc::clone(&cases), Arc::clone(&told), shared.clone());
+                let (session, cases, shared) =
+                    (Arc::clone(&session), Arc::clone(&cases), shared.clone());
                 let ignored = cases[index].ignored;
                 Trial::test(cases[index].name.clone(), move || {
-                    if run.cancelled.load(Acquire) {
-                        let record =
-                            crate::trial::skipped(&run, &cases[index], "the run was cancelled");
-                        return report(&run, &told, &cases[index], &record, "");
-                    }
+                    let (run, case) = (&session.run, &cases[index]);
                     let tried = match &shared {
-                        Some(shared) => shared.result(&run, &cases, index),
-                        None => try_case(&run, &cases[index]),
+                        _ if run.cancelled.load(Acquire) => Tried::cancelled(run, case),
+                        Some(shared) => shared.result(run, &cases, index),
+                        None => try_case(run, case),
                     };
-                    report(&run, &told, &cases[index], &tried.record, &tried.output)
+                    session.report(case, &tried).map_err(Into::into)
                 })
                 .with_ignored_flag(ignored)
             });
@@ -319,94 +289,20 @@ impl Suite {
         };
         fixtures_failed |= run_fixtures(self.teardowns.into_iter().rev(), &mut notes);
         if !notes.is_empty() {
-            let record = Record::Trial(Box::new(crate::trial::fixtures(&run, &notes)));
+            let record = Record::Trial(Box::new(crate::trial::fixtures(run, &notes)));
             if let Err(error) = run.ledger.append(&record) {
                 eprintln!("watertight: the ledger cannot be written: {error}");
                 fixtures_failed = true;
             }
         }
-        let Told { mut summary, usage } =
-            std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
-        let remarks = run.config.baseline.review(&usage, &declared, run.today);
-        summary.remarks = remarks.iter().map(ToString::to_string).collect();
-        summary.supervisor_peak_rss_bytes =
-            crate::probe::memory::resident(std::process::id()).ok().map(|resident| resident.peak);
-        summary.ledger = Some(shown(run.ledger.path()));
-        eprintln!("{}\n", terminal::summary(&summary, &style(&run)));
-        run.leave();
-        match (conclusion, cancel::exit_code(&run)) {
+        session.summarise(&declared);
+        // The pool's threads have let go of it.
+        let cancelled = Arc::into_inner(session).and_then(Session::close);
+        match (conclusion, cancelled) {
             (_, Some(code)) => code,
             (Some(conclusion), None) if !fixtures_failed => conclusion.exit_code(),
             _ => ExitCode::from(101),
         }
-    }
-}
-
-/// What is told at the end, folded trial by trial.
-#[derive(Default)]
-struct Told {
-    summary: Summary,
-    usage: Usage,
-}
-
-impl Told {
-    fn add(&mut self, run: &Run, record: &TrialRecord) {
-        self.summary.add(record);
-        self.usage.add(&run.config.baseline, record);
-    }
-}
-
-/// Writes a trial's record and tells libtest what came of it.
-fn report(
-    run: &Run,
-    told: &Mutex<Told>,
-    case: &Case,
-    record: &TrialRecord,
-    output: &str,
-) -> Result<(), libtest_mimic::Failed> {
-    told.lock().unwrap_or_else(PoisonError::into_inner).add(run, record);
-    let written = run.ledger.append(&Record::Trial(Box::new(record.clone())));
-    let red = match record.verdict {
-        Verdict::Leaked => true,
-        Verdict::Unmeasured => case.unmeasured == Severity::Fail,
-        Verdict::Unsettled => case.unsettled == Severity::Fail,
-        Verdict::Clean | Verdict::Tolerated => false,
-    };
-    let failed = record.outcome != Outcome::Passed || red;
-    if let Err(error) = written {
-        return Err(format!(
-            "the ledger cannot be written: {error}; set WATERTIGHT_LEDGER to a file that can"
-        )
-        .into());
-    }
-    if !failed {
-        if record.verdict != Verdict::Clean {
-            eprintln!("{}\n", terminal::failure(record, &style(run)));
-        }
-        return Ok(());
-    }
-    let mut text = terminal::failure(record, &style(run));
-    if !output.trim().is_empty() && !run.stream {
-        text.push_str("\n\n  the test printed\n");
-        for line in output.trim_end().lines() {
-            text.push_str("    ");
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    Err(text.into())
-}
-
-/// How the terminal wants it: NO_COLOR and CLICOLOR_FORCE as everywhere, colour only on a terminal.
-fn style(run: &Run) -> Style {
-    let set =
-        |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
-    let colour = set("CLICOLOR_FORCE") || !set("NO_COLOR") && std::io::stderr().is_terminal();
-    Style {
-        colour,
-        stacks: set("WATERTIGHT_STACKS"),
-        ledger: Some(shown(run.ledger.path())),
-        target: target(),
     }
 }
 
@@ -417,13 +313,6 @@ fn target() -> Option<String> {
     let (target, hash) = binary.file_name()?.to_str()?.rsplit_once('-')?;
     let is_hash = hash.len() == HASH && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hash.then(|| target.to_owned())
-}
-
-/// A path as short as it can be for the reader, whose shell's directory is in PWD: cargo changes into
-/// the package's, and the reader is elsewhere.
-pub(crate) fn shown(path: &std::path::Path) -> std::path::PathBuf {
-    let here = std::env::var_os("PWD").map(std::path::PathBuf::from).unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).to_owned()
 }
 
 /// Runs fixtures in order, notes what became of each; true where one failed.

@@ -127,6 +127,17 @@ impl Symbolizer {
         stack
     }
 
+    /// The function that holds a return address, by its symbol alone: inlined ones are not told, and no
+    /// debug information is read.
+    pub(crate) fn function(&mut self, modules: &[LoadedModule], address: u64) -> Option<String> {
+        let call = address.checked_sub(1)?;
+        let module = modules.iter().find(|module| module.holds(call) && !module.is_agent())?;
+        if !self.open(module) {
+            return None;
+        }
+        self.files.get(&module.path)?.image.as_ref()?.symbol(call.wrapping_sub(module.bias))
+    }
+
     /// Whether the module's file is there and in the version that the process loaded. If so it is
     /// in `files`, in that version.
     fn open(&mut self, module: &LoadedModule) -> bool {

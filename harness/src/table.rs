@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4702;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4703;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -69,6 +69,13 @@ pub(crate) const FLAG_HOLD_EXIT: u32 = 4;
 /// Flag: waiting for tasks to end has not helped in an earlier run.
 pub(crate) const FLAG_IMPATIENT: u32 = 8;
 
+/// Flag: the main process runs a program that has not a line for us. The agent itself enters it for the
+/// trial, waits there at its beginning, and tells when its test begins; heap stacks are taken in it alone.
+pub(crate) const FLAG_UNEDITED: u32 = 16;
+/// Blocks of an unedited program that get a stack: what these take (some hundred nanoseconds each) stays
+/// small beside the test.
+pub(crate) const HEAP_STACKS_MAX: u64 = 50_000;
+
 /// What the supervisor and the main process of a trial say to each other.
 #[repr(C)]
 pub(crate) struct Control {
@@ -102,6 +109,11 @@ pub(crate) struct Control {
     pub(crate) body_sp: AtomicUsize,
     /// Thread pointer of the thread that runs the body.
     pub(crate) body_tp: AtomicUsize,
+    /// Device and inode, folded, of the program that is the main process of an unedited trial: what
+    /// starts it may be another.
+    pub(crate) program: AtomicU64,
+    /// What an unedited main process has passed to exit(3).
+    pub(crate) exit_code: AtomicU32,
     /// What became of the body, `BODY_*`.
     pub(crate) body: AtomicU32,
     /// What the namespace came to, `NET_*`.
@@ -231,6 +243,8 @@ pub(crate) struct Region {
     pub(crate) held: AtomicU32,
     /// Things that found no slot: blocks, stacks, threads, spawns.
     pub(crate) dropped: AtomicU32,
+    /// Heap blocks that a stack was asked for.
+    pub(crate) heap_stacks: AtomicU64,
     /// Number of `spawns` ever written.
     pub(crate) spawn_next: AtomicU32,
     /// Number of `pairs` ever written.

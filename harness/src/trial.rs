@@ -57,7 +57,8 @@ impl<'a> Part<'a> {
             later_failure: seen.later_failure.clone(),
             counts: seen.counts.clone(),
             waiting: seen.waiting.clone(),
-            round_of: &Some,
+            // What an unedited program makes before its test begins is its own start.
+            round_of: if seen.unedited { &|round| (round > 0).then_some(round) } else { &Some },
             takes_rest: true,
         }
     }
@@ -71,16 +72,16 @@ impl<'a> Part<'a> {
 pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     let first = {
         let _shared = run.alone.read().unwrap_or_else(PoisonError::into_inner);
-        observe(run, Script::Case(case), Purpose::Measure)
+        observe(run, script(run, case), Purpose::Measure)
     };
     let mut seen = match first {
         Ok(seen) => seen,
-        Err(error) => return not_started(run, case, &error),
+        Err(error) => return Tried::not_started(run, case, &error),
     };
     if seen.unsettled {
         // Something was still falling: once more, alone, with a patience that no suite could afford.
         let _alone = run.alone.write().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(again) = observe(run, Script::Case(case), Purpose::Alone) {
+        if let Ok(again) = observe(run, script(run, case), Purpose::Alone) {
             seen = again;
         }
     }
@@ -98,12 +99,20 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
         };
         let rounds = seen.rounds.max(enough);
         let purpose = Purpose::Explain { rounds, waits: seen.waits, patient: !tasks_stay(&seen) };
-        if let Ok(explained) = observe(run, Script::Case(case), purpose) {
+        if let Ok(explained) = observe(run, script(run, case), purpose) {
             duration += explained.duration;
             explain(case, &mut evidence, &Part::whole(&explained), &namer);
         }
     }
     record(run, case, &part, evidence, duration)
+}
+
+/// What a case's main process runs.
+fn script<'a>(run: &'a Run, case: &'a Case) -> Script<'a> {
+    match &run.subjects.unedited {
+        Some(program) => Script::Unedited { case, program },
+        None => Script::Case(case),
+    }
 }
 
 /// Whether tasks were alive at the end that nothing has ended in the time that they had.
@@ -120,7 +129,7 @@ pub(crate) fn record(
     duration: Duration,
 ) -> Tried {
     let (mut findings, _) = judge::judge(&evidence, &case.budget);
-    run.config.baseline.accept(&run.suite, &case.name, &mut findings, run.today);
+    run.config.baseline.accept(&run.subjects.suite, &case.name, &mut findings, run.today);
     let verdict = judge::conclude(&mut findings, &evidence);
     let mut record = blank(run, case);
     record.outcome = part.outcome;
@@ -142,14 +151,15 @@ fn blank(run: &Run, case: &Case) -> TrialRecord {
     let mut record = TrialRecord::default();
     record.schema = SCHEMA;
     record.run = run.id.clone();
-    record.suite = run.suite.clone();
+    record.suite = run.subjects.suite.clone();
+    record.command = run.subjects.command.clone();
     record.case = case.name.clone();
     record
 }
 
 /// Names stacks for a case: sites are looked for in its package first.
 pub(crate) fn namer<'a>(run: &'a Run, case: &Case) -> Namer<'a> {
-    Namer::new(&run.symbols, &package(case))
+    Namer::new(run, &package(case))
 }
 
 /// Directory of the package under test.
@@ -169,7 +179,8 @@ pub(crate) fn fixtures(run: &Run, fixtures: &[Cleanup]) -> TrialRecord {
     let mut record = TrialRecord::default();
     record.schema = SCHEMA;
     record.run = run.id.clone();
-    record.suite = run.suite.clone();
+    record.suite = run.subjects.suite.clone();
+    record.command = run.subjects.command.clone();
     record.case = FIXTURES.to_owned();
     record.verdict = verdict;
     record.findings = findings;
@@ -183,21 +194,24 @@ pub(crate) fn fixtures(run: &Run, fixtures: &[Cleanup]) -> TrialRecord {
 /// The name under which a suite's fixtures are recorded.
 const FIXTURES: &str = "(fixtures)";
 
-/// The record of a case that did not run.
-pub(crate) fn skipped(run: &Run, case: &Case, why: &str) -> TrialRecord {
-    let mut record = blank(run, case);
-    record.outcome = Outcome::Skipped;
-    record.message = Some(why.to_owned());
-    record.verdict = Verdict::Unmeasured;
-    record
-}
+impl Tried {
+    /// A case whose turn came after the run was cancelled.
+    pub(crate) fn cancelled(run: &Run, case: &Case) -> Self {
+        let mut record = blank(run, case);
+        record.outcome = Outcome::Skipped;
+        record.message = Some("the run was cancelled".to_owned());
+        record.verdict = Verdict::Unmeasured;
+        Self { record, output: String::new() }
+    }
 
-pub(crate) fn not_started(run: &Run, case: &Case, error: &std::io::Error) -> Tried {
-    let mut record = blank(run, case);
-    record.outcome = Outcome::Crashed;
-    record.message = Some(format!("its process could not be started: {error}"));
-    record.verdict = Verdict::Unmeasured;
-    Tried { record, output: String::new() }
+    /// A case whose process could not be started.
+    pub(crate) fn not_started(run: &Run, case: &Case, error: &std::io::Error) -> Self {
+        let mut record = blank(run, case);
+        record.outcome = Outcome::Crashed;
+        record.message = Some(format!("its process could not be started: {error}"));
+        record.verdict = Verdict::Unmeasured;
+        Self { record, output: String::new() }
+    }
 }
 
 /// The record's readings.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
-use crate::{accept, doctor, gate, merge, report};
+use crate::{accept, doctor, gate, merge, report, test};
 
 /// What people type.
 pub(crate) const NAME: &str = "cargo-watertight";
@@ -15,6 +15,21 @@ pub(crate) const HELP: &str = "\
 {usage-heading} {usage}
 
 {all-args}{after-help}";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  cargo watertight test                           all tests of the workspace
+  cargo watertight test -p app --lib              those of one library
+  cargo watertight test -- parser --skip slow     behind `--`, what the tests take
+  cargo watertight test --net private             each test in a network of its own
+  WATERTIGHT_PROFILE=ci cargo watertight test     red where anything could not be measured
+";
+const NEXTEST_EXAMPLES: &str = "\
+Examples:
+  cargo watertight nextest                        all tests, by cargo nextest run
+  cargo watertight nextest -p app -E 'test(parser)'
+  cargo watertight nextest --partition hash:1/3   one of three jobs; `merge` puts them together
+";
 
 /// What each test leaves behind, and which line made it.
 #[derive(Debug, Parser)]
@@ -49,6 +64,12 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run `cargo test`, and audit every test: one that leaves something behind fails.
+    #[command(help_template = HELP, before_help = TEST_EXAMPLES)]
+    Test(test::Arguments),
+    /// Run `cargo nextest run`, and audit every test.
+    #[command(help_template = HELP, before_help = NEXTEST_EXAMPLES)]
+    Nextest(test::Arguments),
     /// What ledgers say, for people and machines.
     Report(report::Arguments),
     /// Fail on what must not be: the one command for CI, after the tests.

@@ -11,6 +11,7 @@ mod arguments;
 mod exit;
 mod talk;
 
+mod test;
 mod report;
 mod gate;
 mod accept;
@@ -23,11 +24,18 @@ use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Verb};
 use talk::Talk;
+use test::Tool;
 
 fn main() -> ExitCode {
+    // Cargo starts this program for each test binary, and trials start it for canaries.
+    if let Some(code) = test::runner() {
+        return code;
+    }
     let arguments = Arguments::parse_from(arguments::own(std::env::args_os()));
     let talk = Talk::new(arguments.quiet, arguments.verbose, arguments.color);
     let done = match arguments.verb {
+        Verb::Test(arguments) => test::run(Tool::Cargo, &arguments, &talk),
+        Verb::Nextest(arguments) => test::run(Tool::Nextest, &arguments, &talk),
         Verb::Report(arguments) => report::run(&arguments, &talk),
         Verb::Gate(arguments) => gate::run(&arguments, &talk),
         Verb::Accept(arguments) => accept::run(&arguments, &talk),

@@ -23,6 +23,11 @@ impl Talk {
         Self { quiet, verbose }
     }
 
+    /// Whether stderr takes colours.
+    pub(crate) fn is_coloured(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    }
+
     /// Something that a person may want to know.
     pub(crate) fn say(&self, text: impl Display) {
         if !self.quiet {

@@ -8,7 +8,7 @@ use watertight_report::baseline;
 use watertight_report::document::DocumentError;
 
 use super::ConfigError;
-use crate::suite::shown;
+use crate::session::shown;
 
 /// The name of the configuration file.
 const FILE: &str = "watertight.toml";

@@ -2,6 +2,24 @@
 
 use watertight_report::model::Frame;
 
+/// Whether a function, by its demangled name, runs what it is given once in a process.
+pub(crate) fn is_once_initialiser(function: &str) -> bool {
+    const ONCE: [&str; 10] = [
+        "sync::once::Once::call",
+        "sync::poison::once::Once::call",
+        "sync::once_lock::OnceLock",
+        "sync::lazy_lock::LazyLock",
+        "once_cell::",
+        "lazy_static::",
+        "pthread_once",
+        "sys::sync::once::",
+        "tokio::signal::",
+        // What std reads of each object to name a panic's frames, it keeps.
+        "backtrace_rs::",
+    ];
+    ONCE.iter().any(|once| function.contains(once))
+}
+
 /// Where a thing was made, as the symboliser tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Creation {
@@ -28,20 +46,17 @@ impl Creation {
 
     /// Whether the stack passes through a once-initialiser: such a thing is made once in a process.
     pub(crate) fn is_once(&self) -> bool {
-        const ONCE: [&str; 10] = [
-            "sync::once::Once::call",
-            "sync::poison::once::Once::call",
-            "sync::once_lock::OnceLock",
-            "sync::lazy_lock::LazyLock",
-            "once_cell::",
-            "lazy_static::",
-            "pthread_once",
-            "sys::sync::once::",
-            "tokio::signal::",
-            // What std reads of each object to name a panic's frames, it keeps.
-            "backtrace_rs::",
-        ];
-        self.stack.iter().any(|frame| ONCE.iter().any(|once| frame.function.contains(once)))
+        self.stack.iter().any(|frame| is_once_initialiser(&frame.function))
+    }
+
+    /// Whether a person's line is on the stack: the program's own start and libtest have only `main`.
+    pub(crate) fn is_of_test(&self) -> bool {
+        self.site.as_ref().is_some_and(|site| site.function.rsplit("::").next() != Some("main"))
+    }
+
+    /// Whether std has allocated it to print a panic: it keeps what it has read of the program's names.
+    pub(crate) fn is_of_panic(&self) -> bool {
+        self.stack.iter().any(|frame| frame.function.contains("backtrace_rs::"))
     }
 
     /// The function of the C library that keeps what is allocated on this stack for good and by design:

@@ -113,6 +113,10 @@ pub(crate) struct Kept {
 pub(crate) struct Evidence {
     /// Whether the body could be repeated: more than one round was allowed, and the second one passed.
     pub(crate) repeated: bool,
+    /// Whether the program has not a line for us. What has no creation may then be made once.
+    pub(crate) unedited: bool,
+    /// What lives at the end of such a program, by creation site.
+    pub(crate) retained: Vec<HeapGroup>,
     pub(crate) populations: Vec<Population>,
     pub(crate) heap: Option<HeapEvidence>,
     pub(crate) peak_bytes: Option<u64>,

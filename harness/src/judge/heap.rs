@@ -98,6 +98,22 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
     }
 }
 
+/// What lives at the end of an unedited program: reachable or not, it is only listed, unless a budget is
+/// declared for it.
+pub(super) fn judge_retained(groups: &[HeapGroup], budget: &Budget, atoms: &mut Vec<Atom>) {
+    let total: i64 = groups.iter().map(HeapGroup::growth).sum();
+    let status = match budget.allowed(Resource::Heap) as i64 {
+        0 => Status::Unconfirmed,
+        allowed if total <= allowed => Status::Accepted,
+        _ => Status::Leak,
+    };
+    atoms.extend(groups.iter().map(|group| {
+        let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
+        Atom::new(status, Resource::Heap, blocks_text(count), group.growth(), group.growth())
+            .made(Some(group.creation.clone()))
+    }));
+}
+
 /// A task is a heap block of the runtime's: its stack is that of the spawn.
 pub(super) fn task_creation(evidence: &Evidence) -> Option<Creation> {
     let groups = evidence.heap.as_ref()?.groups.as_ref()?;

@@ -13,15 +13,17 @@ use crate::case::Budget;
 pub(crate) fn holds_unnamed_lock(evidence: &Evidence) -> bool {
     let locks: Vec<&Kept> =
         evidence.kept.iter().filter(|kept| kept.resource == Resource::Lock).collect();
-    locks.iter().any(|lock| lock.creation.is_none()) && leaks(&locks, evidence.repeated)
+    locks.iter().any(|lock| lock.creation.is_none()) && leaks(&locks, evidence)
 }
 
 /// Whether what one line made and what is kept of it is a leak: what is made in the first of several
 /// rounds and never again is made once in a process, and so is what a once-initialiser makes in any.
-fn leaks(made: &[&Kept], repeated: bool) -> bool {
+fn leaks(made: &[&Kept], evidence: &Evidence) -> bool {
     made.iter().any(|kept| {
         let once = kept.creation.as_ref().is_some_and(Creation::is_once);
-        !once && (!repeated || kept.last_made.is_none_or(|round| round > 1))
+        let unseen = kept.creation.is_none() && kept.resource != Resource::State;
+        let excused = once || evidence.unedited && unseen;
+        !excused && (!evidence.repeated || kept.last_made.is_none_or(|round| round > 1))
     })
 }
 
@@ -38,9 +40,9 @@ pub(super) fn judge(evidence: &Evidence, budget: &Budget, atoms: &mut Vec<Atom>)
     }
     for ((resource, _), made) in &lines {
         let of_kind = lines.iter().filter(|((other, _), _)| other == resource);
-        let against = of_kind.filter(|(_, made)| leaks(made, evidence.repeated));
+        let against = of_kind.filter(|(_, made)| leaks(made, evidence));
         let against: usize = against.map(|(_, made)| made.len()).sum();
-        let status = match leaks(made, evidence.repeated) {
+        let status = match leaks(made, evidence) {
             false => Status::Step,
             true if against as u64 <= budget.allowed(*resource) => Status::Accepted,
             true => Status::Leak,

@@ -53,9 +53,14 @@ pub(super) fn judge(
         }
         let total = things.iter().map(|thing| thing.amount).sum();
         let once = !evidence.repeated && first.creation.as_ref().is_some_and(Creation::is_once);
+        let unknown = evidence.unedited && first.creation.is_none();
         // Under a leak, what was made in round 1 alone is a step beside it.
         let early = evidence.repeated && births.iter().skip(1).all(|count| *count == 0);
-        let status = if status == Status::Leak && (once || early) { Status::Step } else { status };
+        let status = match status {
+            Status::Leak if once || early => Status::Step,
+            Status::Leak if unknown => Status::Unconfirmed,
+            status => status,
+        };
         if status == Status::Leak {
             told += things.len();
         }
@@ -71,18 +76,22 @@ pub(super) fn judge(
         };
         let mut atom = Atom::new(status, newest.resource, what, total, per_round)
             .made(newest.creation.clone());
+        if status == Status::Unconfirmed {
+            atom.note = Some(UNSEEN.to_owned());
+        }
         if population.resource == Resource::TimeWait {
             atom.budget = Some(allowed);
         }
         atoms.push(atom);
     }
-    let all_once = !evidence.repeated
+    let excused = |thing: &Thing| match &thing.creation {
+        Some(creation) => creation.is_once(),
+        None => evidence.unedited,
+    };
+    let all_excused = !evidence.repeated
         && !population.things.is_empty()
-        && population
-            .things
-            .iter()
-            .all(|thing| thing.creation.as_ref().is_some_and(Creation::is_once));
-    if told == 0 && !all_once && (population.things.is_empty() || status == Status::Leak) {
+        && population.things.iter().all(excused);
+    if told == 0 && !all_excused && (population.things.is_empty() || status == Status::Leak) {
         // Counted, but nothing that can be pointed at.
         let per_round = median(&telling(&population.series));
         let grown = population.series[rounds] - population.series[0];
@@ -98,6 +107,9 @@ pub(super) fn judge(
         atoms.push(atom);
     }
 }
+
+/// Why a thing of an unedited program is not held against its test.
+const UNSEEN: &str = "it was made by a call that no hook sees (a raw system call, or the C library's own), so whether it is made once or by every test cannot be told";
 
 /// A name without its numbers: what has no site and differs only in them is one thing many times, as
 /// `pipe:[41]` and `pipe:[42]` are.

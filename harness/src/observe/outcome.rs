@@ -11,6 +11,7 @@ use watertight_report::model::{Cleanup, CleanupStatus, Outcome};
 use super::Ended;
 use crate::judge::Creation;
 use crate::region::{ControlMap, read_place, read_text};
+use crate::unedited::panic_message;
 use crate::table::{BODY_FAILED, BODY_PASSED, CLEANUP_FAILED, CLEANUP_RAN, NET_REFUSED};
 
 /// What became of the body, from what it said and how the process ended.
@@ -48,22 +49,7 @@ pub(super) fn outcome(
         );
     };
     match status.signal() {
-        Some(signal) => {
-            let name = Signal::try_from(signal)
-                .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned());
-            let by_itself = matches!(
-                Signal::try_from(signal),
-                Ok(Signal::SIGABRT
-                    | Signal::SIGSEGV
-                    | Signal::SIGBUS
-                    | Signal::SIGILL
-                    | Signal::SIGFPE
-                    | Signal::SIGTRAP
-                    | Signal::SIGSYS)
-            );
-            let outcome = if by_itself { Outcome::Crashed } else { Outcome::Killed };
-            (outcome, Some(format!("its process was ended by {name}{said}")))
-        }
+        Some(signal) => by_signal(signal, &said),
         None => {
             let code = status.code().unwrap_or(-1);
             (
@@ -74,6 +60,54 @@ pub(super) fn outcome(
             )
         }
     }
+}
+
+/// What became of a test in a program of its own: its exit code says it.
+pub(super) fn of_program(
+    ended: &Ended,
+    status: Option<ExitStatus>,
+    spent: Duration,
+    output: &str,
+) -> (Outcome, Option<String>) {
+    let panicked = panic_message(output);
+    let said = panicked.as_ref().map_or_else(String::new, |text| format!("; it said: {text}"));
+    if ended.timed_out {
+        let text = format!("its process was killed after {:.1} s{said}", spent.as_secs_f64());
+        return (Outcome::TimedOut, Some(text));
+    }
+    let Some(status) = status else {
+        let text = format!("it ended and its status could not be read{said}");
+        return (Outcome::Crashed, Some(text));
+    };
+    /// What libtest exits with where a test has failed.
+    const TESTS_FAILED: i32 = 101;
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => by_signal(signal, &said),
+        (None, Some(0)) => (Outcome::Passed, None),
+        (None, Some(TESTS_FAILED)) => (Outcome::Failed, panicked),
+        (None, code) => {
+            let code = code.unwrap_or(-1);
+            (Outcome::Failed, Some(format!("its process exited with code {code}{said}")))
+        }
+    }
+}
+
+/// A process that was ended by a signal: its own doing, or somebody else's.
+fn by_signal(number: i32, said: &str) -> (Outcome, Option<String>) {
+    let signal = Signal::try_from(number);
+    let name = signal.map_or_else(|_| format!("signal {number}"), |it| it.as_str().to_owned());
+    let by_itself = matches!(
+        signal,
+        Ok(Signal::SIGABRT
+            | Signal::SIGSEGV
+            | Signal::SIGBUS
+            | Signal::SIGILL
+            | Signal::SIGFPE
+            | Signal::SIGTRAP
+            | Signal::SIGSYS)
+    );
+    let outcome = if by_itself { Outcome::Crashed } else { Outcome::Killed };
+    (outcome, Some(format!("its process was ended by {name}{said}")))
 }
 
 pub(super) fn read_cleanups(control: &ControlMap) -> Vec<(Cleanup, Option<Creation>)> {

@@ -132,8 +132,13 @@ impl Watch<'_> {
         self.births.take(self.first.clone(), 0, self.region.as_ref());
     }
 
+    /// The region of the main process: its latest, where it has become another program by exec.
     fn region_path(&self) -> PathBuf {
-        self.directory.join(format!("{}-0{}", self.pid, crate::table::REGION_ENDING))
+        let own = format!("{}-", self.pid);
+        let is_own = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own))
+        };
+        RegionMap::paths(self.directory).into_iter().rfind(is_own).unwrap_or_default()
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -148,6 +153,11 @@ impl Watch<'_> {
     pub(super) fn read(&mut self, round: u32, is_last: bool) {
         // In round 1 another round tells more than waiting would, and sooner.
         let counts = if round > 1 || is_last { self.settle() } else { self.counts_now() };
+        self.note(counts, round, is_last);
+    }
+
+    /// Enters what was read at a boundary.
+    pub(super) fn note(&mut self, counts: Counts, round: u32, is_last: bool) {
         if self.is_private() && self.control.body.load(Acquire) != BODY_PASSED {
             self.refused_connects = crate::probe::socket::refused_connects(self.pid);
         }

@@ -94,7 +94,8 @@ impl Image {
         frames
     }
 
-    fn symbol(&self, address: u64) -> Option<String> {
+    /// The name of the function at an address of the file, by the symbol table.
+    pub(super) fn symbol(&self, address: u64) -> Option<String> {
         let files: Vec<&Bytes> = [&self.file].into_iter().chain(&self.split).collect();
         self.symbols.get_or_init(|| SymbolIndex::new(&files)).as_ref()?.name(address)
     }

@@ -241,6 +241,9 @@ impl Block<'_> {
 
 /// The command that runs the case again: alone, unless it is the whole suite that shows it.
 fn again(trial: &Trial, target: Option<&str>) -> String {
+    if let Some(command) = &trial.command {
+        return format!("{command} -- --exact {}", text::shell_word(&trial.case));
+    }
     let suite = text::shell_word(target.unwrap_or(&trial.suite));
     match trial.mode {
         Mode::Shared => format!("WATERTIGHT_MODE=shared cargo test --test {suite}"),

@@ -1,0 +1,39 @@
+//! The line at the end of a run, over all its binaries.
+
+use std::path::Path;
+
+use watertight_report::ledger;
+use watertight_report::model::Record;
+use watertight_report::render::Summary;
+use watertight_report::render::terminal::{self, Style};
+
+use crate::talk::Talk;
+
+/// Reads what the run has written, and says it in one line on stderr.
+pub(super) fn print(ledger: &Path, run: &str, talk: &Talk) -> anyhow::Result<()> {
+    let mut summary = Summary::default();
+    for record in ledger::read(ledger)? {
+        match record {
+            Ok(Record::Trial(trial)) if trial.run == run => summary.add(&trial),
+            Ok(_) => {}
+            Err(error) => talk.warn(format_args!("{}: {error}", ledger.display())),
+        }
+    }
+    if summary.cases == 0 {
+        talk.say("no test was audited; tests of libtest are, and suites of our own");
+        return Ok(());
+    }
+    summary.ledger = Some(shown(ledger));
+    let style = Style { colour: talk.is_coloured(), ..Style::default() };
+    anstream::eprintln!("{}", terminal::summary(&summary, &style));
+    if !summary.is_green() {
+        talk.say("read it again with `cargo watertight report`");
+    }
+    Ok(())
+}
+
+/// The path as it is shortest for the reader.
+fn shown(path: &Path) -> std::path::PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).to_owned()
+}

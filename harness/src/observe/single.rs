@@ -1,0 +1,122 @@
+//! The one run of a test in a program that has not a line for us: read before its `main` and at its exit.
+//!
+//! There is no second round to tell what stays from what is about to go, so at the exit it is looked at who
+//! is left: threads that only wait for each other will release nothing, one that sleeps may leave when it
+//! wakes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
+use std::time::{Duration, Instant};
+
+use super::{Ended, Watch};
+use crate::births::Births;
+use crate::case::Case;
+use crate::probe::blocked::{Blocked, blocked, pauses};
+use crate::probe::{process, thread};
+use crate::settle::Backoff;
+use crate::snapshot::{Counts, Inventory};
+use crate::subject::Subject;
+use crate::table::{GO_AGAIN, STAGE_EXIT};
+
+/// Nobody has said how long the test may take, and cargo would wait for ever as well.
+const PATIENCE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// What an idle thread of a pool may wait before it leaves: half a minute is the longest that is common.
+const IDLE: Duration = Duration::from_secs(35);
+/// A thread that has woken so often and is still there goes on for ever.
+const WAKES: u64 = 3;
+
+impl Watch<'_> {
+    /// Lets the main process run. `is_once` tells whether what a stack made is made once in a process.
+    pub(super) fn single(
+        &mut self,
+        subject: &Subject,
+        case: &Case,
+        is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool,
+    ) -> Ended {
+        let mut ended = Ended::default();
+        self.deadline = Instant::now() + case.deadline.unwrap_or(PATIENCE);
+        if !self.next_boundary(subject) {
+            ended.timed_out = self.is_overdue(subject);
+            return ended;
+        }
+        // A runner of the user's own may have started it.
+        self.pid = self.control.main.load(Acquire);
+        ended.entered = true;
+        self.enter();
+        self.answer(GO_AGAIN);
+        let control = Arc::clone(self.control);
+        let at_exit = || control.stage.load(Acquire) == STAGE_EXIT;
+        if !subject.wait_until(self.deadline, at_exit) {
+            ended.timed_out = self.is_overdue(subject);
+            return ended;
+        }
+        let counts = self.settle_single(is_once);
+        self.note(counts, 1, true);
+        if let Some(region) = &self.region {
+            // As in an explain run: nothing before the test, then what lives now.
+            self.stacks = vec![HashMap::new(), HashMap::new(), region.live_stacks()];
+        }
+        ended.rounds = 1;
+        ended
+    }
+
+    /// Waits while something is there that the test has made, and somebody who may release it.
+    fn settle_single(
+        &mut self,
+        is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool,
+    ) -> Counts {
+        let begun = Instant::now();
+        let mut seen: HashMap<u32, u64> = HashMap::new();
+        let mut backoff = Backoff::new(begun + IDLE.max(self.settle));
+        loop {
+            let now = self.counts_now();
+            let Some(first) = self.counts.first() else { return now };
+            let moved = now.moved_since(first) || now.holds_more_than(first);
+            let hope = match moved && self.may_be_accused(is_once) {
+                true => self.hope(&mut seen),
+                false => Duration::ZERO,
+            };
+            if begun.elapsed() >= hope || !backoff.pause() {
+                // Who has gone since the counts were taken may have released something.
+                return if hope.is_zero() { now } else { self.counts_now() };
+            }
+        }
+    }
+
+    /// Whether something is there that is not made once, as far as the program's symbols tell.
+    fn may_be_accused(&self, is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool) -> bool {
+        let Some(region) = &self.region else { return true };
+        let mut births = Births::default();
+        births.take(self.first.clone(), 0, Some(region));
+        births.take(Inventory::read(self.pid), 1, Some(region));
+        let fds = births.fds().into_iter().map(|(_, birth)| birth.stack);
+        let threads = births.threads().into_iter().map(|(_, birth)| birth.stack);
+        let mut things = fds.chain(threads).peekable();
+        // Locks and mappings are the work of somebody who may let them go.
+        things.peek().is_none()
+            || things.any(|stack| stack.is_some_and(|stack| !is_once(region, stack)))
+    }
+
+    /// How long, from the beginning of the wait, what is there may still be released.
+    fn hope(&self, seen: &mut HashMap<u32, u64>) -> Duration {
+        let main = self.pid;
+        let others = thread::ids(main).unwrap_or_default().into_iter().filter(|tid| *tid != main);
+        let mut hope = Duration::ZERO;
+        for tid in others {
+            let waits = match blocked(main, tid) {
+                Blocked::Inside => Duration::ZERO,
+                Blocked::Outside | Blocked::No => self.settle,
+                Blocked::Timed => {
+                    let now = pauses(main, tid).unwrap_or(0);
+                    let first = *seen.entry(tid).or_insert(now);
+                    if now - first >= WAKES { self.settle } else { IDLE.max(self.settle) }
+                }
+            };
+            hope = hope.max(waits);
+        }
+        let children = process::children(main).unwrap_or_default();
+        let runs = |pid: &u32| process::is_running(*pid);
+        if children.iter().any(runs) { hope.max(self.settle) } else { hope }
+    }
+}

@@ -1,0 +1,179 @@
+//! libtest's command line, as `cargo test -- ARGUMENTS` and nextest give it.
+//!
+//! Source: `library/test/src/cli.rs` of the Rust project, as `BINARY --help` prints it. What chooses tests
+//! or tells how to print is read here; what only the body's process can know is passed on to it.
+
+use std::ffi::{OsStr, OsString};
+
+use libtest_mimic::{Arguments as Mimic, ColorSetting, FormatSetting};
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(super) filters: Vec<String>,
+    pub(super) skip: Vec<String>,
+    pub(super) exact: bool,
+    pub(super) ignored: bool,
+    pub(super) include_ignored: bool,
+    pub(super) show_output: bool,
+    /// Nothing for us to do: a listing, benchmarks, help.
+    pub(super) passes_through: bool,
+    /// For each test's process, and for the listing.
+    pub(super) rest: Vec<OsString>,
+    nocapture: bool,
+    quiet: bool,
+    test_threads: Option<usize>,
+    color: Option<String>,
+    format: Option<String>,
+    logfile: Option<String>,
+}
+
+/// An argument that libtest would refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+impl Arguments {
+    /// Reads the arguments after the binary.
+    ///
+    /// # Errors
+    /// For what libtest does not know or is not text: it says so itself.
+    pub(super) fn parse(arguments: &[OsString]) -> Result<Self, Refused> {
+        let mut parsed = Self::default();
+        let mut words = arguments.iter().map(|word| word.to_str().ok_or(Refused));
+        while let Some(word) = words.next() {
+            let word = word?;
+            let (name, given) = match word.split_once('=') {
+                Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+                _ => (word, None),
+            };
+            let mut value = || match given.clone() {
+                Some(value) => Ok(value),
+                None => words.next().ok_or(Refused)?.map(str::to_owned),
+            };
+            match name {
+                "--list" | "--bench" | "-h" | "--help" => parsed.passes_through = true,
+                "--exact" => parsed.exact = true,
+                "--ignored" => parsed.ignored = true,
+                "--include-ignored" => parsed.include_ignored = true,
+                "--nocapture" | "--no-capture" => parsed.nocapture = true,
+                "--show-output" => parsed.show_output = true,
+                "-q" | "--quiet" => parsed.quiet = true,
+                "--skip" => parsed.skip.push(value()?),
+                "--test-threads" => {
+                    let threads = value()?.parse().ok().filter(|threads| *threads > 0);
+                    parsed.test_threads = Some(threads.ok_or(Refused)?);
+                }
+                "--color" => parsed.color = Some(value()?),
+                "--format" => parsed.format = Some(value()?),
+                "--logfile" => parsed.logfile = Some(value()?),
+                // Cases run in processes of their own, in no order that anyone could rely on.
+                "--test" | "--shuffle" => {}
+                "--shuffle-seed" => drop(value()?),
+                "-Z" => {
+                    let value = value()?;
+                    parsed.rest.extend(["-Z".into(), value.into()]);
+                }
+                _ if word.starts_with("-Z") => parsed.rest.push(word.into()),
+                "--report-time" | "--ensure-time" | "--exclude-should-panic"
+                | "--force-run-in-process" => parsed.rest.push(word.into()),
+                _ if word.starts_with('-') && word != "-" => return Err(Refused),
+                _ => parsed.filters.push(word.to_owned()),
+            }
+        }
+        match parsed.ignored && parsed.include_ignored {
+            true => Err(Refused),
+            false => Ok(parsed),
+        }
+    }
+
+    /// The one test that nextest asks for.
+    pub(super) fn one_for_nextest(&self) -> Option<&str> {
+        let asks = std::env::var_os("NEXTEST_EXECUTION_MODE");
+        match self.filters.as_slice() {
+            [name] if self.exact && asks.as_deref() == Some(OsStr::new("process-per-test")) => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether output is printed as it comes.
+    pub(super) fn streams(&self) -> bool {
+        self.nocapture || self.one_for_nextest().is_some()
+    }
+
+    /// Whether libtest would run the test of that name.
+    pub(super) fn selects(&self, name: &str) -> bool {
+        let matches =
+            |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        let is_wanted = self.filters.is_empty() || self.filters.iter().any(matches);
+        is_wanted && !self.skip.iter().any(matches)
+    }
+
+    /// The same for the pool that runs the trials: it is given every test, and skips by name what was not
+    /// asked for, so that its count of those is right.
+    pub(super) fn mimic<'a>(&self, names: impl Iterator<Item = &'a str>) -> Mimic {
+        let threads = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
+        Mimic {
+            exact: true,
+            skip: names.filter(|name| !self.selects(name)).map(str::to_owned).collect(),
+            ignored: self.ignored,
+            include_ignored: self.include_ignored,
+            nocapture: self.nocapture,
+            quiet: self.quiet,
+            test_threads: self.test_threads.or_else(threads),
+            logfile: self.logfile.clone(),
+            color: self.color.as_deref().map(|color| match color {
+                "always" => ColorSetting::Always,
+                "never" => ColorSetting::Never,
+                _ => ColorSetting::Auto,
+            }),
+            format: self.format.as_deref().map(|format| match format {
+                "terse" => FormatSetting::Terse,
+                "json" => FormatSetting::Json,
+                _ => FormatSetting::Pretty,
+            }),
+            ..Mimic::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Arguments, Refused> {
+        let words: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+        Arguments::parse(&words)
+    }
+
+    #[test]
+    fn filters_choose_as_in_libtest() {
+        let chosen = |text: &str, name: &str| parse(text).unwrap().selects(name);
+        assert!(chosen("", "a::b"));
+        assert!(chosen("b", "a::b") && !chosen("c", "a::b"));
+        assert!(chosen("x b", "a::b"), "any of several");
+        assert!(chosen("--exact a::b", "a::b") && !chosen("--exact b", "a::b"));
+        assert!(!chosen("--skip b", "a::b") && chosen("--exact --skip b", "a::b"));
+        assert!(!chosen("--skip=b a", "a::b"));
+    }
+
+    #[test]
+    fn the_pool_counts_what_was_not_chosen() {
+        let mimic = parse("b --test-threads=3 --ignored").unwrap().mimic(["a::b", "c"].into_iter());
+        assert_eq!((mimic.skip, mimic.exact), (vec!["c".to_owned()], true));
+        assert_eq!((mimic.test_threads, mimic.ignored), (Some(3), true));
+    }
+
+    #[test]
+    fn what_is_libtests_own_affair_goes_to_it() {
+        for text in ["--list", "--bench", "--help", "--list --format terse"] {
+            assert!(parse(text).unwrap().passes_through, "{text}");
+        }
+        for text in ["--nonsense", "--test-threads 0", "--skip", "--ignored --include-ignored"] {
+            assert_eq!(parse(text), Err(Refused), "{text}");
+        }
+        let rest = parse("-Z unstable-options --report-time").unwrap().rest;
+        assert_eq!(rest, ["-Z", "unstable-options", "--report-time"]);
+    }
+}

@@ -17,8 +17,8 @@ use crate::gauge;
 use crate::namespace;
 use crate::region::{self, ControlMap, write_text};
 use crate::table::{
-    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, GO_AGAIN,
-    GO_LEAVE, NET_PRIVATE, NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
+    BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, GO_AGAIN, GO_LEAVE,
+    NET_PRIVATE, NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
 };
 
 /// How often a waiting child checks that its supervisor still lives.

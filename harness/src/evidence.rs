@@ -80,7 +80,8 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
 fn retained(part: &Part<'_>, namer: &Namer<'_>) -> Vec<HeapGroup> {
     const BYTES_MIN: i64 = 2048;
     let seen = part.seen;
-    let live: i64 = seen.stacks.last().into_iter().flat_map(HashMap::values).map(|it| it.bytes).sum();
+    let live: i64 =
+        seen.stacks.last().into_iter().flat_map(HashMap::values).map(|it| it.bytes).sum();
     let Some(region) = seen.region.as_ref().filter(|_| seen.unedited && live >= BYTES_MIN) else {
         return Vec::new();
     };
@@ -414,7 +415,8 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
     if let Some(reason) = own_allocator {
         add(Resource::Mapping, &reason);
     }
-    if seen.unedited && part.rounds == 0 && part.outcome == Outcome::Passed && seen.region.is_some() {
+    if seen.unedited && part.rounds == 0 && part.outcome == Outcome::Passed && seen.region.is_some()
+    {
         let gone = "the process ended without exit(3) (by _exit, or by becoming another program), so what it held could not be read; only what outlived it was judged";
         add(Resource::Fd, gone);
         add(Resource::Thread, gone);

@@ -41,7 +41,7 @@ use crate::table::{
     ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_UNEDITED,
     NET_PRIVATE,
 };
-use crate::unedited::Program;
+use crate::unedited::{Program, own_output};
 
 pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
@@ -256,7 +256,8 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let ended = match script {
         Script::Case(case) => watch.rounds(&subject, case),
         Script::Unedited { case, program } => {
-            let is_once = |region: &RegionMap, stack: u32| run.is_once(region, &program.path, stack);
+            let is_once =
+                |region: &RegionMap, stack: u32| run.is_once(region, &program.path, stack);
             watch.single(&subject, case, &is_once)
         }
         Script::Suite { cases, selected, passes } => {
@@ -273,10 +274,13 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         survivor.kill();
     }
     let left = left::left(run, watch.region.as_ref(), &descendants);
-    let output = subject.output();
-    let (outcome, message) = match unedited {
-        Some(_) => outcome::of_program(&ended, status, started.elapsed(), &output),
-        None => outcome::outcome(&control, &ended, status, started.elapsed()),
+    let mut output = subject.output();
+    let (outcome, message) = match script {
+        Script::Unedited { case, .. } => {
+            output = own_output(&output, &case.name);
+            outcome::of_program(&ended, status, started.elapsed(), &output)
+        }
+        _ => outcome::outcome(&control, &ended, status, started.elapsed()),
     };
     let net = match control.net.load(Acquire) {
         NET_PRIVATE => NetRecord::Private,

@@ -22,8 +22,8 @@ use crate::probe::file::{Places, SHM};
 use crate::probe::process;
 use crate::region::RegionMap;
 use crate::subject::{Spawn, Subject, next_trial};
-use crate::unedited::Program;
 use crate::symbol::{Symbolizer, workspace};
+use crate::unedited::Program;
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
 /// tens of megabytes, and a full tmpfs would kill the measured program with SIGBUS.

@@ -14,7 +14,7 @@ use crate::case::Case;
 use crate::config::{Config, Severity};
 use crate::run::{Run, Subjects};
 use crate::trial::Tried;
-use crate::{cancel, canary, survivor};
+use crate::{canary, cancel, survivor};
 
 /// A supervisor at work.
 pub(crate) struct Session {

@@ -16,7 +16,7 @@
 mod arguments;
 mod listing;
 mod naming;
-mod panic;
+mod printed;
 mod program;
 mod wrapping;
 
@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use libtest_mimic::{Arguments as Mimic, Trial};
 
+use crate::canary;
 use crate::case::{Case, Net};
 use crate::child::{self, Role};
 use crate::config::{Config, Settings};
@@ -35,10 +36,9 @@ use crate::failed::Failed;
 use crate::run::Subjects;
 use crate::session::Session;
 use crate::trial::{Tried, try_case};
-use crate::canary;
 
 use arguments::Arguments;
-pub(crate) use panic::panic_message;
+pub(crate) use printed::{own_output, panic_message};
 pub(crate) use program::Program;
 pub use wrapping::Wrapping;
 
@@ -48,7 +48,9 @@ pub fn enter() -> Option<ExitCode> {
     match child::enter() {
         Role::Trial(control) => Some(child::run(&canary::case(), control)),
         Role::Lost => {
-            eprintln!("watertight: this process was started for a trial and cannot reach its table");
+            eprintln!(
+                "watertight: this process was started for a trial and cannot reach its table"
+            );
             Some(ExitCode::FAILURE)
         }
         Role::Program => program::enter_network(),

@@ -16,6 +16,8 @@ pub(crate) const HELP: &str = "\
 
 {all-args}{after-help}";
 
+const TEST_USAGE: &str = "cargo watertight test [--net WHERE] [CARGO TEST ARGUMENTS]";
+const NEXTEST_USAGE: &str = "cargo watertight nextest [--net WHERE] [NEXTEST RUN ARGUMENTS]";
 const TEST_EXAMPLES: &str = "\
 Examples:
   cargo watertight test                           all tests of the workspace
@@ -65,10 +67,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run `cargo test`, and audit every test: one that leaves something behind fails.
-    #[command(help_template = HELP, before_help = TEST_EXAMPLES)]
+    #[command(help_template = HELP, before_help = TEST_EXAMPLES, override_usage = TEST_USAGE)]
     Test(test::Arguments),
     /// Run `cargo nextest run`, and audit every test.
-    #[command(help_template = HELP, before_help = NEXTEST_EXAMPLES)]
+    #[command(help_template = HELP, before_help = NEXTEST_EXAMPLES, override_usage = NEXTEST_USAGE)]
     Nextest(test::Arguments),
     /// What ledgers say, for people and machines.
     Report(report::Arguments),
@@ -87,12 +89,25 @@ pub(crate) enum Verb {
     },
 }
 
-/// The arguments that are ours: `cargo watertight x` starts `cargo-watertight watertight x`.
+/// The arguments that are ours: `cargo watertight x` starts `cargo-watertight watertight x`. What follows
+/// `test` and `nextest` is cargo's, a `--` in it too, but for our own options at its beginning.
 pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.get(1).is_some_and(|first| first == "watertight") {
         arguments.remove(1);
     }
+    let is_verb = |word: &OsString| word == "test" || word == "nextest";
+    let Some(verb) = arguments.iter().position(is_verb) else { return arguments };
+    let mut at = verb + 1;
+    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
+        match word {
+            "--net" => at += 2,
+            "-h" | "--help" => at += 1,
+            _ if word.starts_with("--net=") => at += 1,
+            _ => break,
+        }
+    }
+    arguments.insert(at.min(arguments.len()), "--".into());
     arguments
 }
 
@@ -111,5 +126,17 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(own(words("x watertight gate").into_iter()), words("x gate"));
         assert_eq!(own(words("x gate").into_iter()), words("x gate"));
+    }
+
+    #[test]
+    fn what_is_cargos_stays_as_it_is() {
+        let own = |text: &str| {
+            let words: Vec<OsString> = text.split(' ').map(OsString::from).collect();
+            own(words.into_iter()).join(&OsString::from(" ")).into_string().unwrap()
+        };
+        assert_eq!(own("x test -q -- a --exact"), "x test -- -q -- a --exact");
+        assert_eq!(own("x test --net private -- a"), "x test --net private -- -- a");
+        assert_eq!(own("x -v nextest --net=host -p a"), "x -v nextest --net=host -- -p a");
+        assert_eq!(own("x test"), "x test --");
     }
 }

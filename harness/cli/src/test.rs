@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHERE", default_value = "host", value_parser = ["host", "private"])]
     net: String,
     /// What cargo takes: packages, features, filters, and behind `--` what the tests take.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO ARGUMENTS")]
+    #[arg(last = true, value_name = "CARGO ARGUMENTS")]
     rest: Vec<OsString>,
 }
 
@@ -43,7 +43,9 @@ pub(crate) fn runner() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
     words.next().filter(|first| first == RUNNER)?;
     let Some(binary) = words.next() else {
-        eprintln!("watertight: cargo starts `cargo-watertight runner BINARY`; type `cargo watertight test`");
+        eprintln!(
+            "watertight: cargo starts `cargo-watertight runner BINARY`; type `cargo watertight test`"
+        );
         return Some(ExitCode::from(crate::exit::USAGE));
     };
     Some(unedited::run(Path::new(&binary), &words.collect::<Vec<_>>()))
@@ -82,6 +84,6 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     talk.detail(format_args!("{command:?}"));
     let code = signals::run(command, tool)
         .with_context(|| format!("{} could not be run", project::cargo().to_string_lossy()))?;
-    conclusion::print(&ledger, &project.run, talk)?;
+    conclusion::print(&ledger, &project.run, code, talk)?;
     Ok(code)
 }

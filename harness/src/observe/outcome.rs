@@ -11,8 +11,8 @@ use watertight_report::model::{Cleanup, CleanupStatus, Outcome};
 use super::Ended;
 use crate::judge::Creation;
 use crate::region::{ControlMap, read_place, read_text};
-use crate::unedited::panic_message;
 use crate::table::{BODY_FAILED, BODY_PASSED, CLEANUP_FAILED, CLEANUP_RAN, NET_REFUSED};
+use crate::unedited::panic_message;
 
 /// What became of the body, from what it said and how the process ended.
 pub(super) fn outcome(

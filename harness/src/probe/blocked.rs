@@ -37,7 +37,8 @@ fn parse(text: &str) -> Blocked {
     let arguments: Vec<u64> = words.filter_map(argument).collect();
     let argument = |at: usize| arguments.get(at).copied().unwrap_or(0);
     // A time-out is a pointer that may be null, or milliseconds that may be -1.
-    let by_pointer = |at: usize, for_ever| if argument(at) == 0 { for_ever } else { Blocked::Timed };
+    let by_pointer =
+        |at: usize, for_ever| if argument(at) == 0 { for_ever } else { Blocked::Timed };
     let by_millis = |at: usize| {
         if (argument(at) as i32) < 0 { Blocked::Outside } else { Blocked::Timed }
     };

@@ -74,7 +74,9 @@ impl Arguments {
                     parsed.rest.extend(["-Z".into(), value.into()]);
                 }
                 _ if word.starts_with("-Z") => parsed.rest.push(word.into()),
-                "--report-time" | "--ensure-time" | "--exclude-should-panic"
+                "--report-time"
+                | "--ensure-time"
+                | "--exclude-should-panic"
                 | "--force-run-in-process" => parsed.rest.push(word.into()),
                 _ if word.starts_with('-') && word != "-" => return Err(Refused),
                 _ => parsed.filters.push(word.to_owned()),
@@ -104,8 +106,9 @@ impl Arguments {
 
     /// Whether libtest would run the test of that name.
     pub(super) fn selects(&self, name: &str) -> bool {
-        let matches =
-            |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        let matches = |pattern: &String| {
+            if self.exact { name == pattern } else { name.contains(pattern.as_str()) }
+        };
         let is_wanted = self.filters.is_empty() || self.filters.iter().any(matches);
         is_wanted && !self.skip.iter().any(matches)
     }

@@ -83,7 +83,8 @@ impl Program {
     pub(super) fn become_it(&self, arguments: &[OsString]) -> ExitCode {
         let mut command = self.command();
         for (name, _) in &self.wrapping.before {
-            if let Some(value) = std::env::var_os(name).filter(|_| name.starts_with("WATERTIGHT_")) {
+            if let Some(value) = std::env::var_os(name).filter(|_| name.starts_with("WATERTIGHT_"))
+            {
                 command.env(name, value);
             }
         }

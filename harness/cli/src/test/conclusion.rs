@@ -7,10 +7,11 @@ use watertight_report::model::Record;
 use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
+use crate::exit;
 use crate::talk::Talk;
 
 /// Reads what the run has written, and says it in one line on stderr.
-pub(super) fn print(ledger: &Path, run: &str, talk: &Talk) -> anyhow::Result<()> {
+pub(super) fn print(ledger: &Path, run: &str, code: u8, talk: &Talk) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     for record in ledger::read(ledger)? {
         match record {
@@ -20,7 +21,10 @@ pub(super) fn print(ledger: &Path, run: &str, talk: &Talk) -> anyhow::Result<()>
         }
     }
     if summary.cases == 0 {
-        talk.say("no test was audited; tests of libtest are, and suites of our own");
+        // Where cargo has failed it has said why.
+        if code == exit::OK {
+            talk.warn("no test was audited: there is none of libtest's and no suite of our own");
+        }
         return Ok(());
     }
     summary.ledger = Some(shown(ledger));

@@ -147,7 +147,8 @@ impl OwnRunner {
     pub(super) fn new(verb: &str) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("this program's own file")?;
         let has_space = own.to_string_lossy().contains(char::is_whitespace);
-        let link = has_space.then(|| tempfile::tempdir().context("a temporary directory")).transpose()?;
+        let link =
+            has_space.then(|| tempfile::tempdir().context("a temporary directory")).transpose()?;
         let path = match &link {
             Some(directory) => {
                 let path = directory.path().join("cargo-watertight");

@@ -1,0 +1,65 @@
+//! What a test has printed itself, and the panic that failed it, out of what its process has printed.
+
+/// What is between the lines that libtest prints around a single test: `running 1 test`, and then
+/// `test NAME ... ok` with its summary (library/test/src/formatters/pretty.rs).
+pub(crate) fn own_output(output: &str, name: &str) -> String {
+    let body = output.split_once("running 1 test\n").map_or(output, |(_, body)| body);
+    let verdict = format!("test {name} ");
+    let is_end = |line: &str| line.starts_with(&verdict) && line.contains("... ");
+    let end = body
+        .split_inclusive('\n')
+        .scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some((start, line))
+        })
+        .filter(|(_, line)| is_end(line))
+        .last();
+    let (body, rest) = body.split_at(end.map_or(body.len(), |(at, _)| at));
+    // What comes behind libtest's own end is the test's again: exit handlers, threads.
+    let late = rest.split_once("\ntest result: ").and_then(|(_, rest)| rest.split_once('\n'));
+    [body, late.map_or("", |(_, late)| late)].concat().trim().to_owned()
+}
+
+/// The first panic's message and place, in the form in which a suite of our own records it.
+///
+/// std prints `thread 'NAME' (TID) panicked at FILE:LINE:COLUMN:`, then the message, then a note on how to
+/// get a backtrace (library/std/src/panicking.rs, `default_hook`).
+pub(crate) fn panic_message(output: &str) -> Option<String> {
+    let mut lines = output.lines().skip_while(|line| !is_panic(line));
+    let (_, place) = lines.next()?.split_once(" panicked at ")?;
+    let is_end = |line: &str| line.starts_with("note: ") || line.starts_with("stack backtrace:");
+    let message: Vec<&str> = lines.take_while(|line| !is_end(line)).take(LINES_MAX).collect();
+    let place = place.trim_end_matches(':');
+    let place = place.rsplit_once(':').map_or(place, |(line, _column)| line);
+    Some(format!("{}\n  at {place}", message.join("\n").trim_end()))
+}
+
+/// Lines of a message that are kept.
+const LINES_MAX: usize = 100;
+
+fn is_panic(line: &str) -> bool {
+    line.starts_with("thread '") && line.contains(" panicked at ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtests_own_lines_are_left_out() {
+        let output = "\nrunning 1 test\nhello\ntest a::b ... ok\n\ntest result: ok. 1 passed; finished in 0.00s\n\nbye\n";
+        assert_eq!(own_output(output, "a::b"), "hello\nbye");
+        let panics = "running 1 test\ntest a - should panic ... ok\n\ntest result: ok.\n";
+        assert_eq!(own_output(panics, "a"), "");
+        assert_eq!(own_output("killed half-way\n", "a"), "killed half-way");
+    }
+
+    #[test]
+    fn the_first_panic_is_told_with_its_place() {
+        let output = "running 1 test\n\nthread 'a::b' (17) panicked at src/lib.rs:9:5:\nassertion failed\n  left: 1\nnote: run with `RUST_BACKTRACE=1`\n";
+        let expected = "assertion failed\n  left: 1\n  at src/lib.rs:9";
+        assert_eq!(panic_message(output).as_deref(), Some(expected));
+        assert_eq!(panic_message("all is well\n"), None);
+    }
+}

@@ -20,9 +20,19 @@ fn main() {
         Ok(object) => (fs::read(object).unwrap_or_default(), String::new()),
         Err(reason) => (Vec::new(), reason),
     };
-    let generated = format!("pub(crate) const UNAVAILABLE: &str = {reason:?};\n");
+    let generated = format!(
+        "pub(crate) const UNAVAILABLE: &str = {reason:?};\npub(crate) const FINGERPRINT: u64 = {};\n",
+        fingerprint(&object)
+    );
     fs::write(out.join("agent.bin"), object).expect("OUT_DIR can be written");
     fs::write(out.join("agent_build.rs"), generated).expect("OUT_DIR can be written");
+}
+
+/// FNV-1a, to keep agents of different builds apart.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The agent's path, or why there is none.

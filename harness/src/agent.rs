@@ -40,7 +40,7 @@ impl Agent {
                 "the directory {text:?} has a space or colon in its name, which LD_PRELOAD cannot carry; set TMPDIR"
             ));
         }
-        let directory = base.join(format!("agent-{:016x}", fingerprint(OBJECT)));
+        let directory = base.join(format!("agent-{:016x}", FINGERPRINT));
         let path = directory.join(OBJECT_NAME);
         if !is_intact(&path) {
             write(&directory, &path).map_err(|error| {
@@ -87,11 +87,4 @@ fn write(directory: &Path, path: &Path) -> std::io::Result<()> {
     file.write_all(OBJECT)?;
     drop(file);
     fs::rename(&partial, path)
-}
-
-/// FNV-1a, to keep agents of different builds apart.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

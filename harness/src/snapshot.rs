@@ -43,12 +43,13 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Reads the trial's main process at a boundary.
+    /// Reads the trial's main process at a boundary; `first` is what was read at the first one.
     pub(crate) fn read(
         pid: u32,
         control: &Control,
         region: Option<&RegionMap>,
         private: bool,
+        first: Option<&Self>,
     ) -> Self {
         let tasks = control.tasks.load(Acquire);
         let status = memory::status(pid);
@@ -56,8 +57,13 @@ impl Counts {
             |kinds: &[u32]| region.map(|region| region.entries(kinds)).unwrap_or_default();
         let mut mapped = entries(&[ENTRY_MAPPING]);
         mapped.retain(|entry| entry.round > 0);
+        let fds = fd::count(pid);
+        // A lock lives on a descriptor: with as many as at first, and none locked through libc, there is
+        // no new one.
+        let may_hold_locks = first.is_none_or(|first| fds != first.fds)
+            || region.is_some_and(|region| LOCKS.iter().any(|kind| region.has_entries(*kind)));
         Self {
-            fds: fd::count(pid),
+            fds,
             threads: thread::count(pid),
             heap: region.map(RegionMap::heap),
             time_wait: if private { time_wait::count_private(pid).ok() } else { None },
@@ -65,7 +71,11 @@ impl Counts {
             gauges: gauge::read(control),
             memory: status.as_deref().map_err(Unavailable::clone).and_then(memory::resident_in),
             mappings: mapping::confirmed(pid, &mapped).unwrap_or_default(),
-            locks: lock::held(pid, &entries(&LOCKS)),
+            locks: if may_hold_locks {
+                lock::held(pid)
+            } else {
+                first.map(|first| first.locks.clone()).unwrap_or_default()
+            },
             watches: watches(pid, &entries(&[ENTRY_WATCH])),
             state: state::state(pid, status.as_deref().unwrap_or_default()),
         }

@@ -146,7 +146,8 @@ impl Watch<'_> {
     }
 
     pub(super) fn counts_now(&self) -> Counts {
-        Counts::read(self.pid, self.control, self.region.as_ref(), self.is_private())
+        let region = self.region.as_ref();
+        Counts::read(self.pid, self.control, region, self.is_private(), self.counts.first())
     }
 
     /// A boundary after a round: counts, settled where it matters, and identities where they moved.

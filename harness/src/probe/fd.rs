@@ -52,6 +52,13 @@ pub(crate) fn count(pid: u32) -> Result<u64, Unavailable> {
     }
 }
 
+/// The numbers of all open descriptors.
+pub(crate) fn numbers(pid: u32) -> Result<Vec<u32>, Unavailable> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).map_err(|error| Unavailable::path(&path, &error))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
 /// Every open descriptor, by number.
 pub(crate) fn list(pid: u32) -> Result<Vec<Descriptor>, Unavailable> {
     let path = format!("/proc/{pid}/fd");

@@ -74,6 +74,7 @@ mod agent;
 mod config;
 mod run;
 mod session;
+mod slots;
 
 pub use case::{Case, Net};
 pub use context::{Context, ProcessId};

@@ -33,6 +33,7 @@ use crate::probe::process;
 use crate::region::{ControlMap, LiveStack, RegionMap, write_text};
 use crate::run::Run;
 use crate::settle::SETTLE;
+use crate::slots::Slots;
 use crate::snapshot::{Counts, Inventory};
 use crate::subject::Spawn;
 use crate::survivor::Strangers;
@@ -62,7 +63,7 @@ pub(crate) enum Script<'a> {
     /// The selected cases of a suite, one after the other, in passes.
     Suite { cases: &'a [Case], selected: &'a [usize], passes: u32 },
     /// One test of a program that has not a line for us, once.
-    Unedited { case: &'a Case, program: &'a Program },
+    Unedited { case: &'a Case, program: &'a Program, slots: &'a Slots },
 }
 
 impl Script<'_> {
@@ -92,7 +93,7 @@ impl Script<'_> {
     /// How its main process is started.
     fn command(&self) -> io::Result<Command> {
         match self {
-            Self::Unedited { case, program } => program.test(&case.name, self.is_private()),
+            Self::Unedited { case, program, .. } => program.test(&case.name, self.is_private()),
             Self::Case(_) | Self::Suite { .. } => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.env(ENV_MAIN, "1");
@@ -211,8 +212,16 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let descendants =
         Arc::new(Mutex::new(Descendants::new(directory.clone(), Arc::clone(&control))));
     let strangers = Strangers::before(run);
-    let started = Instant::now();
     let command = script.command()?;
+    let mut slot = match script {
+        Script::Unedited { slots, .. } => Some(slots.take()),
+        _ => None,
+    };
+    if slot.is_some() && run.cancelled.load(Acquire) {
+        let _ = std::fs::remove_dir_all(&directory);
+        return Err(io::Error::new(io::ErrorKind::Interrupted, "the run was cancelled"));
+    }
+    let started = Instant::now();
     let subject = run.start(Spawn {
         command,
         agent: run.agent.as_ref().ok(),
@@ -255,10 +264,10 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     };
     let ended = match script {
         Script::Case(case) => watch.rounds(&subject, case),
-        Script::Unedited { case, program } => {
+        Script::Unedited { case, program, .. } => {
             let is_once =
                 |region: &RegionMap, stack: u32| run.is_once(region, &program.path, stack);
-            watch.single(&subject, case, &is_once)
+            watch.single(&subject, case, &is_once, || slot = None)
         }
         Script::Suite { cases, selected, passes } => {
             watch.passes(&subject, cases, selected, passes)

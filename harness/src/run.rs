@@ -21,6 +21,7 @@ use crate::judge::is_once_initialiser;
 use crate::probe::file::{Places, SHM};
 use crate::probe::process;
 use crate::region::RegionMap;
+use crate::slots::Slots;
 use crate::subject::{Spawn, Subject, next_trial};
 use crate::symbol::{Symbolizer, workspace};
 use crate::unedited::Program;
@@ -37,8 +38,8 @@ pub(crate) struct Subjects {
     pub(crate) program: PathBuf,
     /// What a person types to run the suite again, where it is not cargo's own command.
     pub(crate) command: Option<String>,
-    /// The binary, where it has not a line for us.
-    pub(crate) unedited: Option<Program>,
+    /// The binary, where it has not a line for us, and how many of its tests may run at once.
+    pub(crate) unedited: Option<(Program, Slots)>,
 }
 
 impl Subjects {

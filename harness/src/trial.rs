@@ -76,6 +76,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     };
     let mut seen = match first {
         Ok(seen) => seen,
+        Err(_) if run.cancelled.load(Acquire) => return Tried::cancelled(run, case),
         Err(error) => return Tried::not_started(run, case, &error),
     };
     if seen.unsettled {
@@ -110,7 +111,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
 /// What a case's main process runs.
 fn script<'a>(run: &'a Run, case: &'a Case) -> Script<'a> {
     match &run.subjects.unedited {
-        Some(program) => Script::Unedited { case, program },
+        Some((program, slots)) => Script::Unedited { case, program, slots },
         None => Script::Case(case),
     }
 }

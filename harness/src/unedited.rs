@@ -35,6 +35,7 @@ use crate::config::{Config, Settings};
 use crate::failed::Failed;
 use crate::run::Subjects;
 use crate::session::Session;
+use crate::slots::Slots;
 use crate::trial::{Tried, try_case};
 
 use arguments::Arguments;
@@ -94,7 +95,7 @@ fn audit(program: Program, wrapping: &Wrapping, arguments: &Arguments) -> Result
         suite: suite.name,
         program: program.path.clone(),
         command: Some(suite.command),
-        unedited: Some(program.with_arguments(arguments)),
+        unedited: Some((program.with_arguments(arguments), Slots::new(arguments.threads()))),
     };
     let session = Arc::new(Session::open(subjects, config, arguments.streams(), None)?);
     let code = match (one, cases.pop()) {

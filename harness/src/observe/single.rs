@@ -14,6 +14,7 @@ use crate::births::Births;
 use crate::case::Case;
 use crate::probe::blocked::{Blocked, blocked, pauses};
 use crate::probe::{process, thread};
+use crate::region::RegionMap;
 use crate::settle::Backoff;
 use crate::snapshot::{Counts, Inventory};
 use crate::subject::Subject;
@@ -27,12 +28,14 @@ const IDLE: Duration = Duration::from_secs(35);
 const WAKES: u64 = 3;
 
 impl Watch<'_> {
-    /// Lets the main process run. `is_once` tells whether what a stack made is made once in a process.
+    /// Lets the main process run. `is_once` tells whether what a stack made is made once in a process;
+    /// `body_over` is told when only waiting may be left.
     pub(super) fn single(
         &mut self,
         subject: &Subject,
         case: &Case,
-        is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool,
+        is_once: &dyn Fn(&RegionMap, u32) -> bool,
+        body_over: impl FnOnce(),
     ) -> Ended {
         let mut ended = Ended::default();
         self.deadline = Instant::now() + case.deadline.unwrap_or(PATIENCE);
@@ -51,6 +54,7 @@ impl Watch<'_> {
             ended.timed_out = self.is_overdue(subject);
             return ended;
         }
+        body_over();
         let counts = self.settle_single(is_once);
         self.note(counts, 1, true);
         if let Some(region) = &self.region {
@@ -64,7 +68,7 @@ impl Watch<'_> {
     /// Waits while something is there that the test has made, and somebody who may release it.
     fn settle_single(
         &mut self,
-        is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool,
+        is_once: &dyn Fn(&RegionMap, u32) -> bool,
     ) -> Counts {
         let begun = Instant::now();
         let mut seen: HashMap<u32, u64> = HashMap::new();
@@ -85,7 +89,7 @@ impl Watch<'_> {
     }
 
     /// Whether something is there that is not made once, as far as the program's symbols tell.
-    fn may_be_accused(&self, is_once: &dyn Fn(&crate::region::RegionMap, u32) -> bool) -> bool {
+    fn may_be_accused(&self, is_once: &dyn Fn(&RegionMap, u32) -> bool) -> bool {
         let Some(region) = &self.region else { return true };
         let mut births = Births::default();
         births.take(self.first.clone(), 0, Some(region));

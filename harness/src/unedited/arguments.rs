@@ -104,6 +104,13 @@ impl Arguments {
         self.nocapture || self.one_for_nextest().is_some()
     }
 
+    /// How many tests may run at once.
+    pub(super) fn threads(&self) -> usize {
+        let variable = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
+        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.test_threads.or_else(variable).unwrap_or_else(cpus)
+    }
+
     /// Whether libtest would run the test of that name.
     pub(super) fn selects(&self, name: &str) -> bool {
         let matches = |pattern: &String| {
@@ -116,7 +123,8 @@ impl Arguments {
     /// The same for the pool that runs the trials: it is given every test, and skips by name what was not
     /// asked for, so that its count of those is right.
     pub(super) fn mimic<'a>(&self, names: impl Iterator<Item = &'a str>) -> Mimic {
-        let threads = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
+        // Tests that are over and waited for hold a thread of the pool, and no slot.
+        const WAITING_MAX: usize = 64;
         Mimic {
             exact: true,
             skip: names.filter(|name| !self.selects(name)).map(str::to_owned).collect(),
@@ -124,7 +132,11 @@ impl Arguments {
             include_ignored: self.include_ignored,
             nocapture: self.nocapture,
             quiet: self.quiet,
-            test_threads: self.test_threads.or_else(threads),
+            // One at a time is one after the other, in their order.
+            test_threads: Some(match self.threads() {
+                1 => 1,
+                threads => threads + WAITING_MAX,
+            }),
             logfile: self.logfile.clone(),
             color: self.color.as_deref().map(|color| match color {
                 "always" => ColorSetting::Always,
@@ -165,7 +177,8 @@ mod tests {
     fn the_pool_counts_what_was_not_chosen() {
         let mimic = parse("b --test-threads=3 --ignored").unwrap().mimic(["a::b", "c"].into_iter());
         assert_eq!((mimic.skip, mimic.exact), (vec!["c".to_owned()], true));
-        assert_eq!((mimic.test_threads, mimic.ignored), (Some(3), true));
+        assert!(mimic.ignored);
+        assert_eq!(parse("--test-threads=3").unwrap().threads(), 3);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) fn own_output(output: &str, name: &str) -> String {
     let (body, rest) = body.split_at(end.map_or(body.len(), |(at, _)| at));
     // What comes behind libtest's own end is the test's again: exit handlers, threads.
     let late = rest.split_once("\ntest result: ").and_then(|(_, rest)| rest.split_once('\n'));
-    [body, late.map_or("", |(_, late)| late)].concat().trim().to_owned()
+    let parts = [body.trim(), late.map_or("", |(_, late)| late.trim())];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// The first panic's message and place, in the form in which a suite of our own records it.

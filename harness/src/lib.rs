@@ -76,6 +76,7 @@ mod run;
 mod session;
 
 pub use case::{Case, Net};
+pub use config::{ConfigNotThere, acceptance_file};
 pub use context::{Context, ProcessId};
 pub use failed::{Ending, Failed};
 pub use gauge::gauge;

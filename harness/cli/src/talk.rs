@@ -35,6 +35,11 @@ impl Talk {
         }
     }
 
+    /// Whether only errors and results are wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Something for `--verbose`.
     pub(crate) fn detail(&self, text: impl Display) {
         if self.verbose {
@@ -53,6 +58,18 @@ impl Talk {
         let style = paint(AnsiColor::Red);
         anstream::eprintln!("{style}watertight: {error:#}{style:#}");
     }
+}
+
+/// Foreign text on one line, with everything that could move a cursor escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }
 
 fn paint(color: AnsiColor) -> Style {

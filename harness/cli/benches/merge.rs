@@ -75,7 +75,8 @@ fn write(folder: &Path, shard: Option<Shard>, trials: u32) -> Result<PathBuf> {
     run.run = format!("1f0c-{index}-88231");
     run.tool_version = env!("CARGO_PKG_VERSION").to_owned();
     run.profile = "ci".to_owned();
-    run.canaries = [Resource::Fd, Resource::Socket, Resource::Thread, Resource::Heap].map(Canary::seen).into();
+    run.canaries =
+        [Resource::Fd, Resource::Socket, Resource::Thread, Resource::Heap].map(Canary::seen).into();
     run.shard = shard;
     line(&mut out, &Record::Run(run.clone()))?;
     for number in 0..trials {
@@ -96,7 +97,14 @@ fn trial(run: &Run, shard: u32, number: u32) -> Trial {
     trial.suite = format!("suite-{}", number % 40);
     trial.case = format!("module_{}::part_{shard}::behaves_as_it_should_{number}", number % 7);
     (trial.rounds, trial.duration_ms) = (2, u64::from(number % 90));
-    for name in [metric::FD, metric::SOCKET, metric::THREAD, metric::TASK, metric::TIME_WAIT, metric::PROCESS] {
+    for name in [
+        metric::FD,
+        metric::SOCKET,
+        metric::THREAD,
+        metric::TASK,
+        metric::TIME_WAIT,
+        metric::PROCESS,
+    ] {
         let mut reading = Reading::new(3, 3 + u64::from(number % 3));
         reading.per_round = vec![i64::from(number % 3), 0];
         trial.readings.insert(name.to_owned(), reading);
@@ -107,13 +115,27 @@ fn trial(run: &Run, shard: u32, number: u32) -> Trial {
         reading.peak = Some(91_226_112);
         trial.readings.insert(name.to_owned(), reading);
     }
-    trial.notes = vec!["A private network namespace was refused (EPERM); TIME_WAIT was measured by port pairs.".to_owned()];
+    trial.notes = vec![
+        "A private network namespace was refused (EPERM); TIME_WAIT was measured by port pairs."
+            .to_owned(),
+    ];
     if number % LEAVES_SOMETHING == 0 {
         let mut finding = Finding::leak(Resource::Fd, format!("/tmp/.tmp{number}/tracker.db"), 2);
         finding.status = Status::Accepted;
         finding.site = Some(Frame::new("src/store.rs", 31, "app::store::Store::open"));
-        finding.stack = (0..12).map(|at| Frame::new(format!("src/layer_{at}.rs"), at + 7, format!("app::layer_{at}::call::{{{{closure}}}}"))).collect();
-        finding.parts = vec![Part::new(Resource::Fd, "/tmp/tracker.db", 2), Part::new(Resource::Heap, "12 blocks", 4096)];
+        finding.stack = (0..12)
+            .map(|at| {
+                Frame::new(
+                    format!("src/layer_{at}.rs"),
+                    at + 7,
+                    format!("app::layer_{at}::call::{{{{closure}}}}"),
+                )
+            })
+            .collect();
+        finding.parts = vec![
+            Part::new(Resource::Fd, "/tmp/tracker.db", 2),
+            Part::new(Resource::Heap, "12 blocks", 4096),
+        ];
         trial.findings.push(finding);
         trial.verdict = Verdict::Tolerated;
     }

@@ -93,9 +93,15 @@ impl Arguments {
         let paths: Vec<PathBuf> = words.map(PathBuf::from).collect();
         let is_chosen = self.all || pattern.is_some();
         let wish = match (self.reason.clone(), self.expires) {
-            (Some(reason), Some(expires)) if is_chosen => Wish::Entries { pattern, reason, expires },
+            (Some(reason), Some(expires)) if is_chosen => {
+                Wish::Entries { pattern, reason, expires }
+            }
             (None, None) if !is_chosen && !self.dry_run => Wish::List,
-            _ if !is_chosen => return Err(usage("say which cases: --all, or a pattern for their names, as 'store::*'")),
+            _ if !is_chosen => {
+                return Err(usage(
+                    "say which cases: --all, or a pattern for their names, as 'store::*'",
+                ));
+            }
             (None, _) => return Err(usage("say why it is accepted: --reason TEXT")),
             (_, _) => return Err(usage("say until when it is accepted: --expires YYYY-MM-DD")),
         };
@@ -135,7 +141,8 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     proposal.refused().for_each(|refused| talk.warn(say_refused(refused)));
     let entries = proposal.entries();
     match (&wish, entries.as_slice()) {
-        (_, []) => talk.say("nothing is left to accept: no leak with a line of its own is without an entry"),
+        (_, []) => talk
+            .say("nothing is left to accept: no leak with a line of its own is without an entry"),
         (Wish::List, entries) => list(entries, talk),
         (Wish::Entries { .. }, entries) if arguments.dry_run => {
             print(&entries.iter().map(Entry::to_toml).collect::<Vec<_>>().join("\n"));

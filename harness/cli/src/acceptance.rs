@@ -46,8 +46,9 @@ impl Acceptance {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
         };
-        let (baseline, unknown) = Baseline::parse(shown(&path), text.as_deref().unwrap_or_default())
-            .map_err(|error| Usage(error.to_string()))?;
+        let (baseline, unknown) =
+            Baseline::parse(shown(&path), text.as_deref().unwrap_or_default())
+                .map_err(|error| Usage(error.to_string()))?;
         for unknown in unknown {
             talk.warn(unknown);
         }

@@ -49,9 +49,8 @@ fn latest() -> Option<PathBuf> {
     // What lies above the root is another project's.
     let root = here.ancestors().position(|folder| folder.join("Cargo.lock").exists());
     let mut folders = here.ancestors().take(root.map_or(usize::MAX, |root| root + 1));
-    folders.find_map(|folder| {
-        Some(folder.join("target").join(&latest)).filter(|path| path.exists())
-    })
+    folders
+        .find_map(|folder| Some(folder.join("target").join(&latest)).filter(|path| path.exists()))
 }
 
 /// Hands every record of the ledgers to `each`, with the ledger's place among them. Says every line that

@@ -94,8 +94,7 @@ fn refuse(out: &Path, ledgers: &[PathBuf]) -> anyhow::Result<()> {
         return Err(Usage(format!("{out_shown} is no file; name one to write to with -o")).into());
     }
     let is_out = |path: &&PathBuf| {
-        std::fs::metadata(path)
-            .is_ok_and(|it| (it.dev(), it.ino()) == (there.dev(), there.ino()))
+        std::fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (there.dev(), there.ino()))
     };
     match ledgers.iter().find(is_out) {
         Some(_) => Err(Usage(format!(
@@ -114,7 +113,9 @@ fn progress(bytes: u64, talk: &Talk) -> ProgressBar {
         false => ProgressDrawTarget::stderr(),
     };
     let bar = ProgressBar::with_draw_target(Some(bytes), target);
-    match ProgressStyle::with_template("watertight: merging {bar:32} {bytes} of {total_bytes}, {eta} left") {
+    match ProgressStyle::with_template(
+        "watertight: merging {bar:32} {bytes} of {total_bytes}, {eta} left",
+    ) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

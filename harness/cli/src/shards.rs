@@ -58,9 +58,13 @@ impl Shards {
     /// What runs that are put together should have in common and do not.
     pub(crate) fn differences(&self) -> Vec<String> {
         let differs = |what: &str, values: &BTreeSet<String>| {
-            let values: Vec<String> = values.iter().map(|value| format!("`{}`", value.escape_debug())).collect();
+            let values: Vec<String> =
+                values.iter().map(|value| format!("`{}`", value.escape_debug())).collect();
             (values.len() > 1).then(|| {
-                format!("the runs are of different {what}s ({}): use one for all jobs", values.join(", "))
+                format!(
+                    "the runs are of different {what}s ({}): use one for all jobs",
+                    values.join(", ")
+                )
             })
         };
         let both = [differs("tool version", &self.versions), differs("profile", &self.profiles)];

@@ -251,7 +251,9 @@ impl Evidence {
             reasons.push(Reason::new("the ledger is empty", next));
         }
         for (id, facts) in &self.runs {
-            let mut red = |what: String, next| reasons.push(Reason::new(format!("the run `{id}` {what}"), next));
+            let mut red = |what: String, next| {
+                reasons.push(Reason::new(format!("the run `{id}` {what}"), next))
+            };
             if !facts.is_recorded {
                 red(
                     "has no run record, so nobody knows whether its probes could see".to_owned(),
@@ -259,7 +261,8 @@ impl Evidence {
                 );
             } else if !facts.had_canaries {
                 red(
-                    "was shown no canaries, so nobody knows whether its probes could see".to_owned(),
+                    "was shown no canaries, so nobody knows whether its probes could see"
+                        .to_owned(),
                     "run the tests again with this version: cargo watertight test",
                 );
             }

@@ -84,7 +84,9 @@ pub(super) fn pass(
         let mut merge = Merge::new(survey, out, bar, talk);
         // The blocks go round the checkers, so taking them in the same round keeps their order.
         let (mut given, mut taken) = (0, 0);
-        for block in survey.parts.iter().enumerate().flat_map(|(index, part)| Blocks::of(index, part)) {
+        for block in
+            survey.parts.iter().enumerate().flat_map(|(index, part)| Blocks::of(index, part))
+        {
             if given - taken == UNDER_WAY_MAX {
                 merge.take(&checkers[taken % CHECKERS].1)?;
                 taken += 1;
@@ -282,7 +284,8 @@ impl<'m, W: Write> Merge<'m, W> {
                     many(*trials, "trial")
                 ));
             } else if *trials == 0 {
-                faults.push(format!("{} has no trial: find out why its job ran none", part.shown()));
+                faults
+                    .push(format!("{} has no trial: find out why its job ran none", part.shown()));
             }
         }
         Passed { trials: self.trials.iter().sum(), faults }

@@ -65,6 +65,7 @@ pub(crate) fn read(
 ) -> anyhow::Result<u64> {
     let mut all = 0;
     for (index, path) in paths.iter().enumerate() {
+        talk.detail(format_args!("reading {}", path.display()));
         let mut broken = 0;
         for record in ledger::read(path).context("name another, or make this one readable")? {
             match record {

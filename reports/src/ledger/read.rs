@@ -177,7 +177,9 @@ struct Head {
 /// The record that a line is.
 pub(super) fn decode(bytes: &[u8], line: u64) -> Result<Record, LineError> {
     let refused = |source: serde_json::Error| {
-        if source.is_eof() {
+        // A number that is cut off after its sign is no number, but not for what stands there.
+        let is_at_the_end = source.is_syntax() && source.column() == bytes.len();
+        if source.is_eof() || is_at_the_end && bytes.ends_with(b"-") {
             LineError::Truncated { line }
         } else {
             LineError::Malformed { line, source }

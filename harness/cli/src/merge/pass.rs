@@ -270,8 +270,9 @@ impl<'m, W: Write> Merge<'m, W> {
         let mut faults = Vec::new();
         if self.duplicates > 0 {
             faults.push(format!(
-                "{} are in more than one ledger, as {}: all are kept; let each job run tests of its own",
+                "{} {} in more than one ledger, as {}: all are kept; let each job run tests of its own",
                 many(self.duplicates, "trial"),
+                if self.duplicates == 1 { "is" } else { "are" },
                 self.named.join(", ")
             ));
         }

@@ -7,8 +7,8 @@ use crate::project::{ACCEPTED, LATEST, Project, clean, day, entry, leaky, sitele
 /// `accept WORDS --reason old --expires` in ten days.
 fn accept(project: &Project, words: &[&str]) -> crate::project::Said {
     let expires = day(10).to_string();
-    let words = words.iter().chain(&["--reason", "old", "--expires", &expires]);
-    project.watertight(&["accept"].iter().chain(words).copied().collect::<Vec<_>>())
+    let why = ["--reason", "old", "--expires", &expires];
+    project.watertight(&[&["accept"], words, &why].concat())
 }
 
 #[test]

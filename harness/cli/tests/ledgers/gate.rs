@@ -107,10 +107,10 @@ fn an_entry_that_accepts_nothing_is_red() {
 #[test]
 fn an_acceptance_file_that_cannot_be_read_is_the_users_to_mend() {
     let project = Project::after([clean("a")]);
-    project.write(ACCEPTED, "[[accepted]]\ncase = 5\n");
+    project.write(ACCEPTED, "[[accepted]]\nresource = \"fd\"\ncase = 5\n");
     let said = project.watertight(&["gate"]);
     assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.err.contains(".config/watertight-accepted.toml:2:8"), "{}", said.err);
+    assert!(said.err.contains(".config/watertight-accepted.toml:3:8"), "{}", said.err);
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn overlapping_shards_are_said_and_nothing_is_lost() {
     assert_red(
         &said,
         &[
-            "1 trial are in more than one ledger, as `app::b` in shard 1 of 2 (1) and shard 2 of 2 (2)",
+            "1 trial is in more than one ledger, as `app::b` in shard 1 of 2 (1) and shard 2 of 2 (2)",
         ],
     );
     assert_eq!(merged(&project).1.len(), 5);

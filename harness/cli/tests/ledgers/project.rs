@@ -13,61 +13,61 @@ use watertight_report::model::{
 };
 
 /// Where the acceptance file is looked for.
-pub const ACCEPTED: &str = ".config/watertight-accepted.toml";
+pub(crate) const ACCEPTED: &str = ".config/watertight-accepted.toml";
 
 /// Where a run leaves its ledger.
-pub const LATEST: &str = "target/watertight/latest";
+pub(crate) const LATEST: &str = "target/watertight/latest";
 
 /// What the command said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-pub struct Project(TempDir);
+pub(crate) struct Project(TempDir);
 
 impl Project {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let project = Self(tempfile::tempdir().unwrap());
         project.write("Cargo.lock", "");
         project
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         fs::write(self.path(name), text).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// Appends records to a ledger.
-    pub fn ledger(&self, name: &str, records: impl IntoIterator<Item = Record>) {
+    pub(crate) fn ledger(&self, name: &str, records: impl IntoIterator<Item = Record>) {
         let ledger = Ledger::open(self.path(name)).unwrap();
         records.into_iter().for_each(|record| ledger.append(&record).unwrap());
     }
 
     /// A project whose last run left these trials behind its run record.
-    pub fn after(trials: impl IntoIterator<Item = Trial>) -> Self {
+    pub(crate) fn after(trials: impl IntoIterator<Item = Trial>) -> Self {
         let project = Self::new();
         project.ledger(LATEST, [Record::Run(run("r", None))]);
         project.ledger(LATEST, trials.into_iter().map(of_run("r")));
         project
     }
 
-    pub fn records(&self, name: &str) -> Vec<Record> {
+    pub(crate) fn records(&self, name: &str) -> Vec<Record> {
         watertight_report::ledger::read(self.path(name)).unwrap().map(Result::unwrap).collect()
     }
 
     /// `cargo watertight ARGUMENTS`, as cargo starts it, in the project's directory.
-    pub fn watertight(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn watertight(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-watertight"));
         command.arg("watertight").args(arguments).current_dir(self.0.path());
         for (name, _) in std::env::vars_os() {
@@ -84,7 +84,7 @@ impl Project {
 }
 
 /// A run whose probes could see.
-pub fn run(id: &str, shard: Option<(u32, u32)>) -> Run {
+pub(crate) fn run(id: &str, shard: Option<(u32, u32)>) -> Run {
     let mut run = Run::default();
     (run.schema, run.run) = (SCHEMA, id.to_owned());
     run.tool_version = "0.1.0".to_owned();
@@ -95,7 +95,7 @@ pub fn run(id: &str, shard: Option<(u32, u32)>) -> Run {
 }
 
 /// A trial that left nothing.
-pub fn clean(case: &str) -> Trial {
+pub(crate) fn clean(case: &str) -> Trial {
     let mut trial = Trial::default();
     (trial.schema, trial.suite, trial.case) = (SCHEMA, "app".to_owned(), case.to_owned());
     trial.rounds = 2;
@@ -103,7 +103,7 @@ pub fn clean(case: &str) -> Trial {
 }
 
 /// A trial that left so many descriptors a round, opened in `src/store.rs`.
-pub fn leaky(case: &str, fds: i64) -> Trial {
+pub(crate) fn leaky(case: &str, fds: i64) -> Trial {
     let mut finding = Finding::leak(Resource::Fd, "/tmp/app.db", fds * 2);
     finding.per_round = fds;
     finding.site = Some(Frame::new("src/store.rs", 31, "app::store::open"));
@@ -114,20 +114,20 @@ pub fn leaky(case: &str, fds: i64) -> Trial {
 }
 
 /// A trial that left something that nobody knows the line of.
-pub fn siteless(case: &str) -> Trial {
+pub(crate) fn siteless(case: &str) -> Trial {
     let mut trial = leaky(case, 1);
     trial.findings[0].site = None;
     trial.findings[0].note = Some("it was made by a raw system call".to_owned());
     trial
 }
 
-pub fn ended(mut trial: Trial, outcome: Outcome, attempt: u32) -> Trial {
+pub(crate) fn ended(mut trial: Trial, outcome: Outcome, attempt: u32) -> Trial {
     (trial.outcome, trial.attempt) = (outcome, attempt);
     trial
 }
 
 /// Makes records of the run `id` of trials.
-pub fn of_run(id: &str) -> impl Fn(Trial) -> Record {
+pub(crate) fn of_run(id: &str) -> impl Fn(Trial) -> Record {
     move |mut trial| {
         trial.run = id.to_owned();
         Record::Trial(Box::new(trial))
@@ -135,13 +135,13 @@ pub fn of_run(id: &str) -> impl Fn(Trial) -> Record {
 }
 
 /// So many days from today, in UTC.
-pub fn day(offset: i64) -> Date {
+pub(crate) fn day(offset: i64) -> Date {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     today.checked_add(offset.days()).unwrap()
 }
 
 /// An entry of the acceptance file for what [`leaky`] leaves.
-pub fn entry(case: &str, max: u64, expires: Date) -> String {
+pub(crate) fn entry(case: &str, max: u64, expires: Date) -> String {
     format!(
         "[[accepted]]\ncase = \"{case}\"\nresource = \"fd\"\nsite = \"src/store.rs\"\nmax = {max}\nreason = \"r\"\nexpires = \"{expires}\"\n"
     )

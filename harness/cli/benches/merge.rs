@@ -119,7 +119,7 @@ fn trial(run: &Run, shard: u32, number: u32) -> Trial {
         "A private network namespace was refused (EPERM); TIME_WAIT was measured by port pairs."
             .to_owned(),
     ];
-    if number % LEAVES_SOMETHING == 0 {
+    if number.is_multiple_of(LEAVES_SOMETHING) {
         let mut finding = Finding::leak(Resource::Fd, format!("/tmp/.tmp{number}/tracker.db"), 2);
         finding.status = Status::Accepted;
         finding.site = Some(Frame::new("src/store.rs", 31, "app::store::Store::open"));

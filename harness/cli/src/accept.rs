@@ -31,12 +31,12 @@ use crate::{exit, ledgers};
                                             print the entries and write nothing
 ",
     after_help = "\
-Entries are appended to .config/watertight-accepted.toml, where every run looks for it; what is in it stays.
-They accept what was seen and no more: the case, what it leaks, how much a round, and the line.
+Entries are appended to .config/watertight-accepted.toml, where every run looks for it; what is in it
+stays. They accept what was seen and no more: the case, what it leaks, how much a round, and the line.
 A leak without a line cannot be accepted.
 
-Exit codes: 0 written, or nothing to write; 2 wrong usage; 3 a file could not be read or written; 4 a ledger
-has lines that cannot be read, the rest of it was used."
+Exit codes: 0 written, or nothing to write; 2 wrong usage; 3 a file could not be read or written;
+4 a ledger has lines that cannot be read, the rest of it was used."
 )]
 pub(crate) struct Arguments {
     /// The cases, as `case` or `suite::case`; `*` and `?` stand for others. Then the ledgers; else

@@ -1,10 +1,12 @@
 //! Which ledgers a verb reads, and reading them: a line that cannot be read is said, and costs no other.
 
 use std::env;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use watertight_report::ledger::{self, LATEST};
+use watertight_report::ledger::{LATEST, Records};
 use watertight_report::model::Record;
 
 use crate::exit::Usage;
@@ -63,17 +65,23 @@ pub(crate) fn read(
     talk: &Talk,
     mut each: impl FnMut(usize, Record),
 ) -> anyhow::Result<u64> {
+    let bytes = paths.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+    let bar = talk.progress("reading", bytes);
     let mut all = 0;
     for (index, path) in paths.iter().enumerate() {
         talk.detail(format_args!("reading {}", path.display()));
         let mut broken = 0;
-        for record in ledger::read(path).context("name another, or make this one readable")? {
+        let file = File::open(path).with_context(|| {
+            format!("cannot open the ledger {}; name another, or make it readable", path.display())
+        })?;
+        for record in Records::new(BufReader::new(bar.wrap_read(file))) {
             match record {
                 Ok(record) => each(index, record),
                 Err(error) => {
                     broken += 1;
                     if broken <= BROKEN_SAID_MAX {
-                        talk.warn(format_args!("{}: {}", path.display(), chain(&error)));
+                        let said = format!("{}: {}", path.display(), chain(&error));
+                        bar.suspend(|| talk.warn(said));
                     }
                 }
             }
@@ -84,6 +92,7 @@ pub(crate) fn read(
         }
         all += broken;
     }
+    bar.finish_and_clear();
     Ok(all)
 }
 

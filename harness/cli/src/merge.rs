@@ -16,7 +16,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use watertight_report::metric;
 use watertight_report::model::Record;
 
@@ -37,11 +36,13 @@ use survey::{Part, Survey};
   cargo watertight gate all.jsonl           one verdict on all of them
 ",
     after_help = "\
-Said, and red, is: a test that is in two ledgers, a shard that is missing, jobs that were run in different
-ways, a ledger without its run record or without tests, a line that cannot be read. The whole is written all
-the same, with every record that can be read; a ledger that is given twice is taken once.
+Said, and red, is: a test that is in two ledgers, a shard that is missing, jobs that were run in
+different ways, a ledger without its run record or without tests, a line that cannot be read. The
+whole is written all the same, with every record that can be read; a ledger that is given twice is
+taken once.
 
-Exit codes: 0 well, 1 something of that kind was said, 2 wrong usage, 3 a file could not be read or written."
+Exit codes: 0 well, 1 something of that kind was said, 2 wrong usage, 3 a file could not be read or
+written."
 )]
 pub(crate) struct Arguments {
     /// The ledger to write; one that is there is replaced.
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     let out = &arguments.output;
     refuse(out, &paths)?;
     let mut survey = Survey::of(&paths)?;
-    let bar = progress(survey.bytes(), talk);
+    let bar = talk.progress("merging", survey.bytes());
     let unwritten = || format!("cannot write {}", out.display());
     let file = beside(out).with_context(unwritten)?;
     // Blocks come a mebibyte at a time; the buffer is for the run record.
@@ -102,22 +103,6 @@ fn refuse(out: &Path, ledgers: &[PathBuf]) -> anyhow::Result<()> {
         ))
         .into()),
         None => Ok(()),
-    }
-}
-
-/// A bar on a terminal, nothing anywhere else.
-fn progress(bytes: u64, talk: &Talk) -> ProgressBar {
-    let target = match talk.is_quiet() {
-        true => ProgressDrawTarget::hidden(),
-        // Hidden by itself where stderr is no terminal.
-        false => ProgressDrawTarget::stderr(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(bytes), target);
-    match ProgressStyle::with_template(
-        "watertight: merging {bar:32} {bytes} of {total_bytes}, {eta} left",
-    ) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 

@@ -4,6 +4,10 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What is shorter is read in less than half a second.
+const LONG_BYTES_MIN: u64 = 64 << 20;
 
 /// How this process talks.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +39,20 @@ impl Talk {
         }
     }
 
-    /// Whether only errors and results are wanted.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
+    /// A bar over so many bytes, for work that takes a while: on a terminal, and nothing anywhere else.
+    pub(crate) fn progress(&self, what: &str, bytes: u64) -> ProgressBar {
+        let target = match self.quiet || bytes < LONG_BYTES_MIN {
+            true => ProgressDrawTarget::hidden(),
+            // Hidden by itself where stderr is no terminal.
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target);
+        let style =
+            format!("watertight: {what} {{bar:32}} {{bytes}} of {{total_bytes}}, {{eta}} left");
+        match ProgressStyle::with_template(&style) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
     }
 
     /// Something for `--verbose`.

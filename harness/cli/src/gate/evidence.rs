@@ -291,9 +291,10 @@ impl Evidence {
     pub(crate) fn proven(&self) -> String {
         let cases = if self.cases == 1 { "case leaves" } else { "cases leave" };
         let mut said = format!(
-            "{} {cases} nothing behind, and all {} probes saw their canary",
+            "{} {cases} nothing behind; {} of {} probes saw their canary",
             metric::count(self.cases),
-            self.seen.len()
+            self.seen.len(),
+            self.seen.len() + self.blind.len()
         );
         if let Some(soonest) = &self.soonest {
             let findings = if self.accepted == 1 { "finding" } else { "findings" };

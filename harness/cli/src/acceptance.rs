@@ -44,7 +44,9 @@ impl Acceptance {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+            Err(error) => {
+                return Err(error).context(format!("cannot read {}; see who may", path.display()));
+            }
         };
         let (baseline, unknown) =
             Baseline::parse(shown(&path), text.as_deref().unwrap_or_default())
@@ -112,7 +114,7 @@ impl Acceptance {
             ))
         })?;
         replace(&self.path, text.as_bytes())
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .with_context(|| format!("cannot write {}; see who may", self.path.display()))
     }
 
     /// Nothing is written that the next run could not read.

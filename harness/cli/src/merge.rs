@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     refuse(out, &paths)?;
     let mut survey = Survey::of(&paths)?;
     let bar = talk.progress("merging", survey.bytes());
-    let unwritten = || format!("cannot write {}", out.display());
+    let unwritten = || format!("cannot write {}; name another file with -o", out.display());
     let file = beside(out).with_context(unwritten)?;
     // Blocks come a mebibyte at a time; the buffer is for the run record.
     let mut writer = BufWriter::new(file);

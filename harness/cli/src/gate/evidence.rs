@@ -290,8 +290,9 @@ impl Evidence {
     /// What a green gate has proven.
     pub(crate) fn proven(&self) -> String {
         let cases = if self.cases == 1 { "case leaves" } else { "cases leave" };
+        let behind = if self.accepted == 0 { "nothing behind" } else { "nothing new behind" };
         let mut said = format!(
-            "{} {cases} nothing behind; {} of {} probes saw their canary",
+            "{} {cases} {behind}; {} of {} probes saw their canary",
             metric::count(self.cases),
             self.seen.len(),
             self.seen.len() + self.blind.len()

@@ -98,7 +98,8 @@ fn look_at_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Part>> {
 
 impl Part {
     fn look_at(path: &Path) -> anyhow::Result<Self> {
-        let unread = || format!("cannot read the ledger {}", path.display());
+        let unread =
+            || format!("cannot read the ledger {}; leave it out, or see who may", path.display());
         let data = fs::metadata(path).with_context(unread)?;
         if !data.is_file() {
             // It is read twice.

@@ -21,6 +21,7 @@ use crate::case::Case;
 use files::Files;
 use profile::{Override, Profiles};
 
+pub use files::{ConfigNotThere, acceptance_file};
 pub(crate) use settings::Settings;
 pub(crate) use severity::Severity;
 
@@ -29,8 +30,8 @@ pub(crate) use severity::Severity;
 pub(crate) enum ConfigError {
     #[error(transparent)]
     Document(#[from] DocumentError),
-    #[error("WATERTIGHT_CONFIG names {}, which is not there; name a file by its whole path (cargo starts tests in their package's directory), or unset it", file.display())]
-    NotThere { file: PathBuf },
+    #[error(transparent)]
+    NotThere(#[from] ConfigNotThere),
     // A typing error must not make a strict run lenient.
     #[error("WATERTIGHT_PROFILE={name} is unknown; use {}, or define [profile.{name}] in {}", known.join(", "), file.display())]
     UnknownProfile { name: String, known: Vec<String>, file: PathBuf },

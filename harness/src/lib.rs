@@ -77,6 +77,7 @@ mod session;
 mod slots;
 
 pub use case::{Case, Net};
+pub use config::{ConfigNotThere, acceptance_file};
 pub use context::{Context, ProcessId};
 pub use failed::{Ending, Failed};
 pub use gauge::gauge;

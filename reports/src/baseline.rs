@@ -24,12 +24,14 @@ use jiff::civil::Date;
 
 use crate::document::{self, DocumentError, Unknown};
 use crate::metric::Unit;
-use crate::model::{AcceptedBy, Finding, Resource, Status};
+use crate::model::{AcceptedBy, Finding, Outcome, Resource, Status, Trial, Verdict};
 
 mod entry;
+mod proposal;
 mod usage;
 
 pub use entry::{Entry, Site};
+pub use proposal::{Proposal, Refused};
 pub use usage::{Remark, Standing, Usage};
 
 /// The name of the file.
@@ -62,19 +64,44 @@ impl Baseline {
     ///
     /// Whatever was not a leak before is not touched.
     pub fn accept(&self, suite: &str, case: &str, findings: &mut [Finding], today: Date) {
-        let mut claims: Vec<Claim<'_>> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.case.matches_case(suite, case))
-            .map(|entry| Claim { entry, growth: 0, active: entry.is_active(today) })
-            .collect();
-        let leaks = || findings.iter().filter(|finding| finding.status == Status::Leak);
-        for claim in &mut claims {
-            claim.growth = leaks().map(|finding| claim.entry.growth_of(finding)).sum();
-        }
+        let claims = self.claims(suite, case, findings, today);
         for finding in findings.iter_mut().filter(|finding| finding.status == Status::Leak) {
             self.rule(finding, &claims);
         }
+    }
+
+    /// The entries for a case, each with what it names of these leaks.
+    fn claims(&self, suite: &str, case: &str, findings: &[Finding], today: Date) -> Vec<Claim<'_>> {
+        let leaks = || findings.iter().filter(|finding| finding.status == Status::Leak);
+        let entries = self.entries.iter().filter(|entry| entry.case.matches_case(suite, case));
+        entries
+            .map(|entry| Claim {
+                entry,
+                growth: entry.growth_of_all(leaks()),
+                active: entry.is_active(today),
+            })
+            .collect()
+    }
+
+    /// Judges a trial of a ledger by these entries and by no others: they may have changed since it ran.
+    ///
+    /// What a budget allowed, what was only a step and what could not be measured stays as it was.
+    pub fn judge_again(&self, trial: &mut Trial, today: Date) {
+        if trial.outcome == Outcome::Skipped {
+            return;
+        }
+        let leaked = |trial: &Trial| trial.findings.iter().any(|it| it.status == Status::Leak);
+        let unnamed = trial.verdict == Verdict::Leaked && !leaked(trial);
+        reopen(&mut trial.findings);
+        self.accept(&trial.suite, &trial.case, &mut trial.findings, today);
+        let accepted = trial.findings.iter().any(|it| it.status == Status::Accepted);
+        trial.verdict = match trial.verdict {
+            _ if unnamed || leaked(trial) => Verdict::Leaked,
+            verdict @ (Verdict::Unsettled | Verdict::Unmeasured) => verdict,
+            _ if !trial.unmeasured.is_empty() => Verdict::Unmeasured,
+            _ if accepted => Verdict::Tolerated,
+            _ => Verdict::Clean,
+        };
     }
 
     /// Accepts a leak if every resource in it is covered.
@@ -101,6 +128,8 @@ impl Baseline {
             finding.status = Status::Accepted;
             finding.accepted = accepted;
         } else if meant {
+            // Of a finding that was judged before, some of it is said already.
+            why.retain(|why| finding.note.as_ref().is_none_or(|note| !note.contains(why.as_str())));
             why.splice(0..0, finding.note.take());
             finding.note = Some(why.join("; "));
         }
@@ -123,6 +152,16 @@ impl Baseline {
             shown(*growth),
             shown(growth.saturating_sub(entry.max))
         )
+    }
+}
+
+/// Makes leaks again of what entries have accepted.
+fn reopen(findings: &mut [Finding]) {
+    for finding in findings.iter_mut().filter(|it| it.status == Status::Accepted) {
+        if !finding.accepted.is_empty() {
+            finding.accepted.clear();
+            finding.status = Status::Leak;
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //!   line stays a line of its own and no good record is lost with it.
 //! - Nothing is ever rewritten, so a reader may follow a ledger that is still growing.
 
+mod envelope;
 mod folder;
 mod read;
 
@@ -17,8 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Record, Run};
 
+pub use envelope::{Envelope, Kind};
 pub use folder::{KEPT, LATEST, keep_last, path_in, point_latest};
-pub use read::{LineError, Records, read};
+pub use read::{LineError, Lines, Records, read};
 
 /// The longest line that is written or read, in bytes.
 ///

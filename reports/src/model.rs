@@ -173,6 +173,13 @@ fn is_first(attempt: &u32) -> bool {
     *attempt <= 1
 }
 
+/// The case under which a suite's set-ups and tear-downs are recorded. Every process of a suite writes one,
+/// so a run may hold several of one suite.
+pub const FIXTURES: &str = "(fixtures)";
+
+/// The message of a trial that was skipped because somebody had cancelled the run.
+pub const CANCELLED: &str = "the run was cancelled";
+
 /// What became of a case's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

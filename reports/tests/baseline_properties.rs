@@ -9,8 +9,8 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
 use proptest::sample::select;
-use watertight_report::baseline::{Baseline, Entry};
-use watertight_report::model::{Finding, Frame, Part, Resource, Status, Trial};
+use watertight_report::baseline::{Baseline, Entry, Proposal};
+use watertight_report::model::{Finding, Frame, Part, Resource, Status, Trial, Verdict};
 
 const TODAY: Date = date(2027, 6, 1);
 const RESOURCES: [Resource; 3] = [Resource::Fd, Resource::Heap, Resource::Process];
@@ -69,6 +69,29 @@ fn accept(baseline: &Baseline, findings: &[Finding]) -> Vec<Finding> {
     let mut findings = findings.to_vec();
     baseline.accept("suite", "case", &mut findings, TODAY);
     findings
+}
+
+/// A trial as its own run has judged it, by the entries of that day.
+fn trials() -> impl Strategy<Value = Trial> {
+    let case = select(vec!["a::one", "a::two", "a::three", "a::four", "b::one", "b*"]);
+    let findings = proptest::collection::vec(findings(), 0..4);
+    let entries = proptest::collection::vec(entries(), 0..4);
+    (case, findings, entries).prop_map(|(case, findings, entries)| {
+        let mut trial = Trial::default();
+        (trial.suite, trial.case, trial.findings) = ("suite".into(), case.into(), findings);
+        parse(&entries.concat()).accept("suite", case, &mut trial.findings, TODAY);
+        trial.verdict = match trial.findings.iter().any(|it| it.status == Status::Leak) {
+            true => Verdict::Leaked,
+            false => Verdict::Clean,
+        };
+        trial
+    })
+}
+
+fn judged_again(baseline: &Baseline, trial: &Trial) -> Trial {
+    let mut trial = trial.clone();
+    baseline.judge_again(&mut trial, TODAY);
+    trial
 }
 
 /// What the finding says it grows by, of each resource.
@@ -167,6 +190,66 @@ proptest! {
             worse.per_round = before.per_round.max(0) + 100;
             baseline.accept("suite", &case, std::slice::from_mut(&mut worse), TODAY);
             prop_assert_eq!(worse.status, Status::Leak);
+        }
+    }
+
+    /// What the entries of the day of the run have made of a trial does not matter.
+    #[test]
+    fn only_the_entries_of_today_judge(
+        text in proptest::collection::vec(entries(), 0..5),
+        before in findings(),
+        old in proptest::collection::vec(entries(), 0..4),
+    ) {
+        let baseline = parse(&text.concat());
+        let mut fresh = Trial::default();
+        (fresh.suite, fresh.case) = ("suite".into(), "case".into());
+        fresh.findings = vec![before];
+        let mut used = fresh.clone();
+        parse(&old.concat()).judge_again(&mut used, TODAY);
+        let (fresh, used) = (judged_again(&baseline, &fresh), judged_again(&baseline, &used));
+        prop_assert_eq!(fresh.verdict, used.verdict);
+        prop_assert_eq!(fresh.findings[0].status, used.findings[0].status);
+        prop_assert_eq!(&fresh.findings[0].accepted, &used.findings[0].accepted);
+        prop_assert_eq!(&judged_again(&baseline, &used), &used, "a third time changes nothing");
+        let leaks = used.findings[0].status == Status::Leak;
+        prop_assert_eq!(leaks, used.verdict == Verdict::Leaked);
+    }
+
+    /// What is proposed accepts all that has a site in all trials, and then there is nothing to propose.
+    #[test]
+    fn the_proposal_covers_what_was_seen(
+        text in proptest::collection::vec(entries(), 0..4),
+        trials in proptest::collection::vec(trials(), 0..8),
+    ) {
+        let text = text.concat();
+        let propose = |baseline: &Baseline| {
+            let mut proposal = Proposal::new("why", TODAY);
+            trials.iter().for_each(|trial| proposal.add(baseline, trial, TODAY));
+            proposal
+        };
+        let proposal = propose(&parse(&text));
+        let more: String = proposal.entries().iter().map(Entry::to_toml).collect();
+        let baseline = parse(&format!("{text}{more}"));
+        let has_site = |finding: &Finding| {
+            finding.site.as_ref().is_some_and(|site| !site.file.is_empty() || !site.function.is_empty())
+        };
+        for trial in &trials {
+            for finding in judged_again(&baseline, trial).findings {
+                let refused = proposal.refused().any(|it| it.case == trial.case && it.what == finding.what);
+                prop_assert!(finding.status != Status::Leak || !has_site(&finding), "{:?} by\n{}", finding, more);
+                prop_assert!(finding.status != Status::Leak || refused);
+            }
+        }
+        prop_assert!(propose(&baseline).entries().is_empty());
+        // Nothing is accepted that was not seen: not one more of it, and not in a case that was clean.
+        for entry in proposal.entries() {
+            let own = || trials.iter().filter(|trial| entry.case.matches_case(&trial.suite, &trial.case));
+            prop_assert!(own().next().is_some());
+            let most = own().map(|trial| {
+                let told = trial.findings.iter().filter(|it| it.status != Status::Step && it.status != Status::Unconfirmed).map(told);
+                told.filter_map(|told| told.get(&entry.resource).copied()).map(|growth| growth.max(1)).sum::<i64>()
+            });
+            prop_assert!(entry.max as i64 <= most.max().unwrap(), "{:?}", entry);
         }
     }
 }

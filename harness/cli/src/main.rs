@@ -11,6 +11,11 @@ mod arguments;
 mod exit;
 mod talk;
 
+// What the verbs below have in common.
+mod acceptance;
+mod ledgers;
+mod shards;
+
 mod test;
 mod report;
 mod gate;

@@ -4,6 +4,10 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What is shorter is read in less than half a second.
+const LONG_BYTES_MIN: u64 = 64 << 20;
 
 /// How this process talks.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,22 @@ impl Talk {
         }
     }
 
+    /// A bar over so many bytes, for work that takes a while: on a terminal, and nothing anywhere else.
+    pub(crate) fn progress(&self, what: &str, bytes: u64) -> ProgressBar {
+        let target = match self.quiet || bytes < LONG_BYTES_MIN {
+            true => ProgressDrawTarget::hidden(),
+            // Hidden by itself where stderr is no terminal.
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target);
+        let style =
+            format!("watertight: {what} {{bar:32}} {{bytes}} of {{total_bytes}}, {{eta}} left");
+        match ProgressStyle::with_template(&style) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+
     /// Something for `--verbose`.
     pub(crate) fn detail(&self, text: impl Display) {
         if self.verbose {
@@ -53,6 +73,18 @@ impl Talk {
         let style = paint(AnsiColor::Red);
         anstream::eprintln!("{style}watertight: {error:#}{style:#}");
     }
+}
+
+/// Foreign text on one line, with everything that could move a cursor escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }
 
 fn paint(color: AnsiColor) -> Style {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use watertight_report::baseline;
 use watertight_report::document::DocumentError;
 
-use super::ConfigError;
 use crate::session::shown;
 
 /// The name of the configuration file.
@@ -19,6 +18,24 @@ pub(super) struct Files {
     pub(super) accepted: ConfigFile,
 }
 
+/// Where the acceptance file of the current directory's project is, or is to be made: as every run looks for
+/// it.
+///
+/// # Errors
+/// `WATERTIGHT_CONFIG` names a file that is not there.
+pub fn acceptance_file() -> Result<PathBuf, ConfigNotThere> {
+    Files::find().map(|files| files.accepted.path)
+}
+
+/// `WATERTIGHT_CONFIG` names a configuration file that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("WATERTIGHT_CONFIG names {}, which is not there; name a file by its whole path (cargo starts tests in their package's directory), or unset it", file.display())]
+#[non_exhaustive]
+pub struct ConfigNotThere {
+    /// The file.
+    pub file: PathBuf,
+}
+
 /// A file, and what messages call it.
 pub(super) struct ConfigFile {
     path: PathBuf,
@@ -28,7 +45,7 @@ pub(super) struct ConfigFile {
 impl Files {
     /// `WATERTIGHT_CONFIG` names the configuration file, and the acceptance file is beside it; else both
     /// are looked for.
-    pub(super) fn find() -> Result<Self, ConfigError> {
+    pub(super) fn find() -> Result<Self, ConfigNotThere> {
         let named = std::env::var_os("WATERTIGHT_CONFIG").filter(|path| !path.is_empty());
         let Some(config) = named.map(PathBuf::from) else {
             let start = std::env::var_os("CARGO_MANIFEST_DIR")
@@ -43,7 +60,7 @@ impl Files {
         };
         let config = std::path::absolute(&config).unwrap_or(config);
         match config.try_exists() {
-            Ok(false) => Err(ConfigError::NotThere { file: config }),
+            Ok(false) => Err(ConfigNotThere { file: config }),
             // What cannot be looked at cannot be read either, and reading says why.
             Ok(true) | Err(_) => Ok(Self {
                 accepted: ConfigFile::new(config.with_file_name(baseline::FILE)),

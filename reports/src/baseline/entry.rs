@@ -167,6 +167,11 @@ impl Entry {
         growth.copied().unwrap_or(0)
     }
 
+    /// The same of several findings.
+    pub(super) fn growth_of_all<'f>(&self, findings: impl IntoIterator<Item = &'f Finding>) -> u64 {
+        findings.into_iter().fold(0, |sum, finding| sum.saturating_add(self.growth_of(finding)))
+    }
+
     pub(super) fn accepting(&self) -> AcceptedBy {
         AcceptedBy::new(self.line, self.resource, &self.reason, self.expires)
     }

@@ -23,6 +23,14 @@ pub fn read(path: impl AsRef<Path>) -> Result<Records<BufReader<File>>, LedgerEr
 /// An error is the end of its line only, save [`LineError::Io`], which ends the reading.
 #[derive(Debug)]
 pub struct Records<R> {
+    lines: Lines<R>,
+}
+
+/// The lines of a ledger, undecoded. Blank ones, which mend a broken line before them, are passed over.
+///
+/// An error is the end of its line only, save [`LineError::Io`], which ends the reading.
+#[derive(Debug)]
+pub struct Lines<R> {
     source: R,
     line: u64,
     ended: bool,
@@ -92,41 +100,27 @@ impl LineError {
     }
 }
 
-impl<R: BufRead> Records<R> {
-    /// Reads the records of `source`.
+impl<R: BufRead> Lines<R> {
+    /// Reads the lines of `source`.
     pub fn new(source: R) -> Self {
         Self { source, line: 0, ended: false }
     }
 
-    /// The next line into `bytes`, without its newline; says whether it fitted. `None` at the end.
-    fn next_line(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<bool>> {
-        // One more than the longest line, and one for its newline.
-        let most = LINE_BYTES_MAX as u64 + 2;
-        if self.source.by_ref().take(most).read_until(b'\n', bytes)? == 0 {
-            return Ok(None);
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        } else if bytes.len() > LINE_BYTES_MAX {
-            self.source.skip_until(b'\n')?;
-        }
-        Ok(Some(bytes.len() <= LINE_BYTES_MAX))
-    }
-}
-
-impl<R: BufRead> Iterator for Records<R> {
-    type Item = Result<Record, LineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut bytes = Vec::new();
+    /// Appends the next line to `bytes`, without its newline, and tells its number; none at the end. Where
+    /// there is an error, `bytes` is as it was.
+    pub fn read_next(&mut self, bytes: &mut Vec<u8>) -> Option<Result<u64, LineError>> {
+        let start = bytes.len();
         while !self.ended {
             self.line += 1;
-            bytes.clear();
-            match self.next_line(&mut bytes) {
-                Ok(None) => self.ended = true,
+            let fitted = self.fill(bytes);
+            if matches!(fitted, Ok(Some(true))) && !bytes[start..].trim_ascii().is_empty() {
+                return Some(Ok(self.line));
+            }
+            bytes.truncate(start);
+            match fitted {
+                Ok(Some(true)) => {}
                 Ok(Some(false)) => return Some(Err(LineError::TooLong { line: self.line })),
-                Ok(Some(true)) if bytes.trim_ascii().is_empty() => {}
-                Ok(Some(true)) => return Some(decode(&bytes, self.line)),
+                Ok(None) => self.ended = true,
                 Err(source) => {
                     self.ended = true;
                     return Some(Err(LineError::Io { line: self.line, source }));
@@ -135,28 +129,63 @@ impl<R: BufRead> Iterator for Records<R> {
         }
         None
     }
+
+    /// Appends the next line, blank or not, and says whether it fitted. `None` at the end.
+    fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        let start = bytes.len();
+        // One more than the longest line, and one for its newline.
+        let most = LINE_BYTES_MAX as u64 + 2;
+        if self.source.by_ref().take(most).read_until(b'\n', bytes)? == 0 {
+            return Ok(None);
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        } else if bytes.len() - start > LINE_BYTES_MAX {
+            self.source.skip_until(b'\n')?;
+        }
+        Ok(Some(bytes.len() - start <= LINE_BYTES_MAX))
+    }
+}
+
+impl<R: BufRead> Records<R> {
+    /// Reads the records of `source`.
+    pub fn new(source: R) -> Self {
+        Self { lines: Lines::new(source) }
+    }
+}
+
+impl<R: BufRead> Iterator for Records<R> {
+    type Item = Result<Record, LineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut bytes = Vec::new();
+        Some(self.lines.read_next(&mut bytes)?.and_then(|line| decode(&bytes, line)))
+    }
 }
 
 impl<R: BufRead> std::iter::FusedIterator for Records<R> {}
 
 /// What must be known of a line before the rest of it can be believed.
 #[derive(Deserialize)]
-struct Envelope {
+struct Head {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
     schema: u64,
 }
 
-fn decode(bytes: &[u8], line: u64) -> Result<Record, LineError> {
+/// The record that a line is.
+pub(super) fn decode(bytes: &[u8], line: u64) -> Result<Record, LineError> {
     let refused = |source: serde_json::Error| {
-        if source.is_eof() {
+        // A number that is cut off after its sign is no number, but not for what stands there.
+        let is_at_the_end = source.is_syntax() && source.column() == bytes.len();
+        if source.is_eof() || is_at_the_end && bytes.ends_with(b"-") {
             LineError::Truncated { line }
         } else {
             LineError::Malformed { line, source }
         }
     };
-    let Envelope { kind, schema } = serde_json::from_slice(bytes).map_err(refused)?;
+    let Head { kind, schema } = serde_json::from_slice(bytes).map_err(refused)?;
     // The type first: a type that came later is unknown, whatever its schema.
     if !["run", "trial"].contains(&kind.as_str()) {
         return Err(LineError::UnknownType { line, kind });

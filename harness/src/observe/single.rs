@@ -66,24 +66,20 @@ impl Watch<'_> {
     }
 
     /// Waits while something is there that the test has made, and somebody who may release it.
-    fn settle_single(
-        &mut self,
-        is_once: &dyn Fn(&RegionMap, u32) -> bool,
-    ) -> Counts {
+    fn settle_single(&mut self, is_once: &dyn Fn(&RegionMap, u32) -> bool) -> Counts {
         let begun = Instant::now();
-        let mut seen: HashMap<u32, u64> = HashMap::new();
-        let mut backoff = Backoff::new(begun + IDLE.max(self.settle));
+        let mut seen: HashMap<u32, Seen> = HashMap::new();
+        let mut backoff = Backoff::new(begun + IDLE + self.settle);
         loop {
             let now = self.counts_now();
             let Some(first) = self.counts.first() else { return now };
             let moved = now.moved_since(first) || now.holds_more_than(first);
-            let hope = match moved && self.may_be_accused(is_once) {
-                true => self.hope(&mut seen),
-                false => Duration::ZERO,
-            };
-            if begun.elapsed() >= hope || !backoff.pause() {
+            if !moved || !self.may_be_accused(is_once) {
+                return now;
+            }
+            if Instant::now() >= self.hope(begun, &mut seen) || !backoff.pause() {
                 // Who has gone since the counts were taken may have released something.
-                return if hope.is_zero() { now } else { self.counts_now() };
+                return self.counts_now();
             }
         }
     }
@@ -102,25 +98,36 @@ impl Watch<'_> {
             || things.any(|stack| stack.is_some_and(|stack| !is_once(region, stack)))
     }
 
-    /// How long, from the beginning of the wait, what is there may still be released.
-    fn hope(&self, seen: &mut HashMap<u32, u64>) -> Duration {
+    /// Until when what is there may still be released.
+    fn hope(&self, begun: Instant, seen: &mut HashMap<u32, Seen>) -> Instant {
         let main = self.pid;
         let others = thread::ids(main).unwrap_or_default().into_iter().filter(|tid| *tid != main);
-        let mut hope = Duration::ZERO;
+        let mut hope = begun;
         for tid in others {
-            let waits = match blocked(main, tid) {
-                Blocked::Inside => Duration::ZERO,
-                Blocked::Outside | Blocked::No => self.settle,
-                Blocked::Timed => {
-                    let now = pauses(main, tid).unwrap_or(0);
-                    let first = *seen.entry(tid).or_insert(now);
-                    if now - first >= WAKES { self.settle } else { IDLE.max(self.settle) }
+            let pauses = pauses(main, tid).unwrap_or(0);
+            let before = seen.entry(tid).or_insert(Seen { pauses, woke: begun });
+            let goes_on = pauses.saturating_sub(before.pauses) >= WAKES;
+            let until = match blocked(main, tid) {
+                Blocked::Inside => begun,
+                Blocked::Timed if !goes_on => {
+                    before.woke = Instant::now();
+                    begun + IDLE
                 }
+                // One that has just woken may be about to leave.
+                _ => (if goes_on { begun } else { before.woke }) + self.settle,
             };
-            hope = hope.max(waits);
+            hope = hope.max(until);
         }
         let children = process::children(main).unwrap_or_default();
         let runs = |pid: &u32| process::is_running(*pid);
-        if children.iter().any(runs) { hope.max(self.settle) } else { hope }
+        if children.iter().any(runs) { hope.max(begun + self.settle) } else { hope }
     }
+}
+
+/// What was seen of a thread while waiting.
+struct Seen {
+    /// How often it had paused at the first look.
+    pauses: u64,
+    /// When it was last seen to wait for time to pass, or the beginning.
+    woke: Instant,
 }

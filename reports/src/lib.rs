@@ -8,6 +8,8 @@
 //!                    │
 //!                    ├────────► render::terminal  the failure block, for the person at the screen
 //!                    └────────► render::Summary   folded trial by trial into the line at the end
+//!
+//!  ledger, ledger ... ──► report::Fold ──► report::Report ──► render::{terminal, json, markdown, junit, github, folded}
 //! ```
 //!
 //! **The record.** A ledger's first line is a [`model::Run`], the facts of one `cargo test` or
@@ -56,6 +58,8 @@ pub mod metric;
 pub mod ledger;
 
 pub mod baseline;
+
+pub mod report;
 
 pub mod render;
 

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use crate::baseline::{Baseline, Entry};
 use crate::model::Record;
+use crate::render::json::Document;
 
 /// The acceptance file, `.config/watertight-accepted.toml`.
 #[derive(JsonSchema)]
@@ -51,6 +52,11 @@ fn assert_up_to_date(name: &str, schema: &Schema) {
 #[test]
 fn the_ledger() {
     assert_up_to_date("record.schema.json", &schema_for!(Record));
+}
+
+#[test]
+fn the_report() {
+    assert_up_to_date("report.schema.json", &schema_for!(Document));
 }
 
 #[test]

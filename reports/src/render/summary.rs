@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::text;
 use crate::metric;
 use crate::model::{Outcome, Trial, Verdict};
@@ -10,7 +12,8 @@ use crate::model::{Outcome, Trial, Verdict};
 /// A run in one line, folded trial by trial: its size does not grow with the run.
 ///
 /// A case that was tried again is told by its last trial, so only that one is added.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Summary {
     /// Cases in all.
@@ -36,10 +39,13 @@ pub struct Summary {
     /// Cases that met their deadline, whatever their verdict.
     pub timed_out: u64,
     /// The highest resident memory of any trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub child_peak_rss_bytes: Option<u64>,
     /// The highest resident memory of the supervisor, which the caller knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub supervisor_peak_rss_bytes: Option<u64>,
     /// Where the records are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<PathBuf>,
     /// Entries of the acceptance file that have to go or to be renewed, each in a sentence.
     pub remarks: Vec<String>,
@@ -48,13 +54,20 @@ pub struct Summary {
 impl Summary {
     /// Counts one more case.
     pub fn add(&mut self, trial: &Trial) {
+        self.child_peak_rss_bytes = self.child_peak_rss_bytes.max(Self::peak_rss_bytes(trial));
+        self.count(trial.outcome, trial.verdict);
+    }
+
+    /// The highest resident memory that was read in a trial.
+    pub(crate) fn peak_rss_bytes(trial: &Trial) -> Option<u64> {
+        let rss = trial.readings.get(metric::RSS_BYTES)?;
+        Some(rss.peak.unwrap_or(0).max(rss.before).max(rss.after))
+    }
+
+    /// Counts one more case by what became of it.
+    pub(crate) fn count(&mut self, outcome: Outcome, verdict: Verdict) {
         self.cases += 1;
-        let peak = trial
-            .readings
-            .get(metric::RSS_BYTES)
-            .map(|rss| rss.peak.unwrap_or(0).max(rss.before).max(rss.after));
-        self.child_peak_rss_bytes = self.child_peak_rss_bytes.max(peak);
-        match trial.outcome {
+        match outcome {
             Outcome::Skipped => {
                 self.skipped += 1;
                 return;
@@ -65,7 +78,7 @@ impl Summary {
             Outcome::Killed => self.killed += 1,
             Outcome::TimedOut => self.timed_out += 1,
         }
-        match trial.verdict {
+        match verdict {
             Verdict::Clean => self.clean += 1,
             Verdict::Tolerated => self.tolerated += 1,
             Verdict::Leaked => self.leaked += 1,

@@ -1,4 +1,5 @@
-//! The failure block and the line at the end of a run, for a person at a terminal.
+//! The failure block and the line at the end of a run, for a person at a terminal; and whole
+//! reports ([`Terminal`]).
 //!
 //! ```text
 //! what a person would say, in one sentence
@@ -11,6 +12,7 @@
 //! ```
 
 mod findings;
+pub(super) mod report;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ use super::sentence;
 use super::{Summary, text};
 use crate::metric::{self, Unit};
 use crate::model::{Finding, Mode, Outcome, Status, Trial, Verdict};
+
+pub use report::Terminal;
 
 /// How a block is to look. What the environment asks for is for the caller to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +68,7 @@ pub fn failure(trial: &Trial, style: &Style) -> String {
 
 /// Unconfirmed heap below this is what a first run always leaves (buffers, thread-locals) and would
 /// only stand in the way of the leak beside it.
-const UNCONFIRMED_BYTES_MIN: i64 = 64 * 1024;
+pub(super) const UNCONFIRMED_BYTES_MIN: i64 = 64 * 1024;
 
 /// Whether a finding is worth a row: steps are only recorded.
 fn is_shown(finding: &Finding) -> bool {
@@ -242,6 +246,7 @@ impl Block<'_> {
 /// The command that runs the case again: alone, unless it is the whole suite that shows it.
 fn again(trial: &Trial, target: Option<&str>) -> String {
     if let Some(command) = &trial.command {
+        let command = text::escape(command);
         return format!("{command} -- --exact {}", text::shell_word(&trial.case));
     }
     let suite = text::shell_word(target.unwrap_or(&trial.suite));

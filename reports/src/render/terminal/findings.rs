@@ -21,11 +21,21 @@ const BELOW: &str = "        ";
 
 impl Block<'_> {
     pub(super) fn findings(&mut self, trial: &Trial, findings: &[&Finding]) {
+        self.rows(trial, findings, |_, _| {});
+    }
+
+    /// The rows of `findings`, and below each what `more` has to say of it.
+    pub(super) fn rows(
+        &mut self,
+        trial: &Trial,
+        findings: &[&Finding],
+        more: impl Fn(&mut Self, usize),
+    ) {
         let shown = &findings[..findings.len().min(SHOWN_MAX)];
         let cells: Vec<[String; 3]> = shown.iter().map(|finding| cells(trial, finding)).collect();
         let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let (first, second, third) = (width(0), width(1), width(2));
-        for (finding, [resource, growth, each]) in shown.iter().zip(&cells) {
+        for (index, (finding, [resource, growth, each])) in shown.iter().zip(&cells).enumerate() {
             let colour =
                 if finding.status == Status::Leak { AnsiColor::Red } else { AnsiColor::Yellow };
             // Padded first: an escape has no width, but `format!` would count it.
@@ -41,6 +51,7 @@ impl Block<'_> {
             self.lines.push(String::new());
             self.row(format!("  {resource}  {growth:>second$}{gap}{each:<third$}  {status}{what}"));
             self.details(trial, finding);
+            more(self, index);
         }
         if findings.len() > shown.len() {
             let more = metric::count((findings.len() - shown.len()) as u64);
@@ -140,7 +151,7 @@ impl Block<'_> {
     }
 
     /// A line below a row.
-    fn below(&mut self, text: &str) {
+    pub(super) fn below(&mut self, text: &str) {
         self.lines.push(format!("{BELOW}{text}"));
     }
 }

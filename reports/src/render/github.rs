@@ -1,0 +1,144 @@
+//! GitHub's workflow commands: an annotation at the line of every leak.
+//!
+//! `::error file=src/a.rs,line=3,title=...::message`, one a line on stdout. In a message `%`, CR and
+//! LF are escaped as `%25`, `%0D` and `%0A`; in a property `:` and `,` besides, as `%3A` and `%2C`
+//! (docs.github.com, "Workflow commands for GitHub Actions"; the escapes are those of actions/toolkit).
+//! GitHub shows ten annotations of a level for a step, so nine are written and the rest counted.
+
+use std::io::{self, Write};
+
+use super::advice::advice;
+use super::{Renderer, group, text};
+use crate::metric;
+use crate::model::{Trial, Verdict};
+use crate::report::{Group, Kind, Report};
+
+/// Annotations of single findings; one more says how many there are besides.
+pub const ANNOTATIONS_MAX: usize = 9;
+
+/// Writes the annotations.
+#[derive(Debug)]
+pub struct Github<W> {
+    out: W,
+}
+
+impl<W: Write> Github<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+}
+
+impl<W: Write> Renderer for Github<W> {
+    fn trial(&mut self, _: &Trial) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, report: &Report) -> io::Result<()> {
+        let all = annotations(report);
+        let (shown, more) = all.split_at(all.len().min(ANNOTATIONS_MAX));
+        for annotation in shown {
+            writeln!(self.out, "{annotation}")?;
+        }
+        if let Some(first) = more.first() {
+            let many = metric::count(more.len() as u64);
+            let rest = Annotation {
+                level: first.level,
+                file: None,
+                title: format!("{many} more"),
+                message: format!("{many} more are in the report: cargo watertight report"),
+            };
+            writeln!(self.out, "{rest}")?;
+        }
+        self.out.flush()
+    }
+}
+
+/// How many annotations a report is worth, however many are written.
+pub fn count(report: &Report) -> usize {
+    annotations(report).len()
+}
+
+struct Annotation<'a> {
+    level: &'static str,
+    /// And the line, 0 where it is not known.
+    file: Option<(&'a str, u32)>,
+    title: String,
+    message: String,
+}
+
+/// All of them, leaks first.
+fn annotations(report: &Report) -> Vec<Annotation<'_>> {
+    let leaks = report.of(Kind::Leak).map(leak);
+    let silent = report.troubles.iter().filter(|trouble| {
+        // Cargo has told of the tests that failed; of these nobody has.
+        matches!(trouble.verdict, Verdict::Unsettled)
+            || (trouble.verdict == Verdict::Leaked && report.of(Kind::Leak).next().is_none())
+    });
+    let silent = silent.map(|trouble| Annotation {
+        level: if trouble.verdict == Verdict::Leaked { "error" } else { "warning" },
+        file: None,
+        title: format!("{} {}", group::case(&trouble.example), group::word(&trouble.verdict)),
+        message: trouble.said.clone(),
+    });
+    let blind = report.unmeasured.iter().map(|it| Annotation {
+        level: "warning",
+        file: None,
+        title: format!("{} not measured", it.probe.name()),
+        message: format!(
+            "{}\nin {}",
+            text::escape(&it.reason),
+            group::cases(it.cases, &it.examples)
+        ),
+    });
+    let canaries = group::blind_canaries(report).into_iter().map(|said| Annotation {
+        level: "warning",
+        file: None,
+        title: "a probe is blind".to_owned(),
+        message: said,
+    });
+    leaks.chain(silent).chain(blind).chain(canaries).collect()
+}
+
+fn leak(group: &Group) -> Annotation<'_> {
+    let amounts = group::amounts(group);
+    let finding = &group.finding;
+    let mut message =
+        format!("{amounts} left behind in {}", group::cases(group.cases, &group.examples));
+    if !finding.what.is_empty() {
+        message.push_str(&format!("\n{}", text::name(&finding.what)));
+    }
+    if let Some(place) = group::place(group) {
+        let function = finding.site.as_ref().map(|site| text::name(&site.function));
+        message.push_str(&format!("\nmade at {place}  {}", function.unwrap_or_default()));
+    }
+    message.push_str(&format!("\n{}", advice(&Trial::default(), finding)));
+    let site = finding.site.as_ref().filter(|site| !site.file.is_empty());
+    Annotation {
+        level: "error",
+        file: site.map(|site| (site.file.as_str(), site.line)),
+        title: format!("leaks {amounts}"),
+        message,
+    }
+}
+
+impl std::fmt::Display for Annotation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "::{} ", self.level)?;
+        if let Some((file, line)) = self.file {
+            write!(f, "file={},", property(file))?;
+            if line > 0 {
+                write!(f, "line={line},")?;
+            }
+        }
+        write!(f, "title={}::{}", property(&self.title), data(&self.message))
+    }
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -21,8 +21,7 @@ impl Slots {
     pub(crate) fn take(&self) -> Slot<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let none = |free: &mut usize| *free == 0;
-        let mut free =
-            self.freed.wait_while(free, none).unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, none).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         Slot(self)
     }

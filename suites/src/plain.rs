@@ -1,7 +1,14 @@
-//! Plain projects, which know nothing of the harness: what is planted in the tests of
-//! `suites/projects/leaky`, and who removes what they leave on the machine.
+//! Plain projects in `suites/projects`, which know nothing of the harness:
 //!
-//! Each leak has its twin, `<test>_released`; every other test of the project is clean as well.
+//! | project | what its tests do |
+//! |---|---|
+//! | `leaky` | leave one thing of each kind that can be counted, beside twins that release it |
+//! | `habits` | look as if they leaked, and do not |
+//! | `outcomes` | end in every way there is; those that end the whole binary are ignored unless asked for |
+//! | `targets` | are in every sort of target that cargo tests |
+//!
+//! Here is what `leaky` leaves, and who removes it from the machine. Each leak has its twin,
+//! `<test>_released`; every other test of the project is clean as well.
 
 use std::fs;
 use std::io;
@@ -56,7 +63,7 @@ impl Planted {
     }
 }
 
-/// The functions in which the tests of one file are, and what they leak.
+/// A test, what it leaks, and what the name of that contains.
 type Leak = (&'static str, Resource, &'static str);
 
 const DESCRIPTORS: [Leak; 12] = [

@@ -154,7 +154,8 @@ fn folder(folder: &Folder) -> Remark {
             Remark::weaker(SUBJECT, finding).change(change)
         }
         Ok(free) if folder.forbids_execution => {
-            let finding = format!("{path}: {} free, noexec: the agent lies elsewhere", bytes(free));
+            let finding =
+                format!("{path}: {} free, noexec: the agent must lie elsewhere", bytes(free));
             Remark::weaker(SUBJECT, finding)
         }
         Ok(free) => Remark::ok(SUBJECT, format!("{path}: {} free", bytes(free))),
@@ -167,7 +168,10 @@ fn limits(limits: &Limits) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if *descriptors < DESCRIPTORS_MIN {
         let finding = format!("{descriptors} descriptors: tests that run at once may need more");
-        let change = format!("ulimit -n {}", DESCRIPTORS_MIN.min(*descriptors_max));
+        let change = match *descriptors_max < DESCRIPTORS_MIN {
+            true => format!("{descriptors_max} is the hard limit: raise that as root"),
+            false => format!("ulimit -n {DESCRIPTORS_MIN}"),
+        };
         remarks.push(Remark::weaker(SUBJECT, finding).change(change));
     }
     if let Some(space) = address_space {

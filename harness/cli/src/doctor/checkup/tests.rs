@@ -114,6 +114,8 @@ fn limits_and_what_proc_hides_are_weaker() {
     let mut machine = machine();
     machine.limits.descriptors = 64;
     assert_eq!(complaint(&machine).change.as_deref(), Some("ulimit -n 1024"));
+    machine.limits.descriptors_max = 64;
+    assert!(complaint(&machine).change.is_some_and(|change| change.contains("hard limit")));
     machine.limits = self::machine().limits;
     machine.limits.address_space = Some(1 << 30);
     assert!(complaint(&machine).finding.contains("address space"));

@@ -86,6 +86,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 pub fn work(units: u64) {
@@ -100,7 +101,9 @@ pub fn work(units: u64) {
 }
 
 pub fn write_a_file() {
-    let path = std::env::temp_dir().join(format!("plain-{}", std::process::id()));
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("plain-{}-{number}", std::process::id()));
     fs::write(&path, "text").unwrap();
     work(1);
     assert_eq!(fs::read_to_string(&path).unwrap(), "text");

@@ -203,8 +203,8 @@ fn tracing(tracing: &Tracing) -> Remark {
     if tracing.sees_waits {
         return Remark::ok(SUBJECT, "it can be read what a thread waits for");
     }
-    let finding =
-        "what a thread waits for cannot be read: whether it leaves by itself is waited for";
+    let finding = "what a thread waits for cannot be read: one that leaves by itself after some seconds \
+                   may be taken for one that stays";
     let change = match tracing.scope {
         Some(scope) if scope > 1 => "sudo sysctl -w kernel.yama.ptrace_scope=1",
         _ => "in a container start that with `--cap-add SYS_PTRACE`",

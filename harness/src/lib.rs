@@ -75,6 +75,7 @@ mod config;
 mod run;
 mod session;
 mod slots;
+pub mod machine;
 
 pub use case::{Case, Net};
 pub use config::{ConfigNotThere, acceptance_file};

@@ -11,7 +11,7 @@
 //!
 //! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
 //! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
-//! was said of them.
+//! was said of them. Projects that know nothing of the harness are in `projects/` ([`plain`]).
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
@@ -25,6 +25,7 @@ pub mod leaky;
 pub mod ledger;
 mod lock;
 pub mod matrix;
+pub mod plain;
 mod raw_client;
 pub mod traps;
 mod wait;

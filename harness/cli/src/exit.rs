@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | all is well |
-//! | 1 | `gate`: something is there that must not be; `merge`: the parts are not all that they should be |
+//! | 1 | `gate`: something is there that must not be; `merge`: the parts are not all that they should be; `doctor`: something is blind |
 //! | 2 | the command line, a configuration or a file that was named is wrong; nothing was done |
 //! | 3 | something could not be read, written or started |
 //! | 4 | a ledger has lines that cannot be read; the rest of it was used |

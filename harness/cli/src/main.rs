@@ -32,8 +32,8 @@ use talk::Talk;
 use test::Tool;
 
 fn main() -> ExitCode {
-    // Cargo starts this program for each test binary, and trials start it for canaries.
-    if let Some(code) = test::runner() {
+    // Cargo starts this program for each test binary, trials start it for canaries, the doctor to try things.
+    if let Some(code) = test::runner().or_else(watertight::machine::enter) {
         return code;
     }
     let arguments = Arguments::parse_from(arguments::own(std::env::args_os()));

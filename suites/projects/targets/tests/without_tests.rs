@@ -1,0 +1,1 @@
+//! An integration test that has none.

@@ -17,7 +17,7 @@ use crate::table::{
 /// How often the supervisor's life is checked, so that nobody is held by a dead one.
 const CHECK_SECONDS: u64 = 1;
 
-/// Registers the exit handler (on_exit(3): it is told the exit code).
+/// Registers the exit handler (on_exit(3)).
 pub(crate) fn register() {
     type OnExit = unsafe extern "C" fn(unsafe extern "C" fn(c_int, *mut c_void), *mut c_void) -> c_int;
     forward!(ON_EXIT as OnExit, (end, core::ptr::null_mut()), else 0);
@@ -64,12 +64,12 @@ pub(crate) fn test_begins(control: &Control) {
     }
 }
 
-unsafe extern "C" fn end(code: c_int, _: *mut c_void) {
+unsafe extern "C" fn end(_: c_int, _: *mut c_void) {
     let (Some(control), Some(region)) = (local::control(), local::region()) else { return };
     if control.flags.load(Acquire) & FLAG_HOLD_EXIT == 0 || control.main.load(Acquire) != sys::getpid() {
         return;
     }
-    control.exit_code.store(code as u32, Relaxed);
+    control.exit_thread.store(sys::gettid(), Relaxed);
     region.held.store(1, Release);
     control.stage.store(STAGE_EXIT, Release);
     tell(control);

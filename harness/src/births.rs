@@ -76,10 +76,11 @@ impl Births {
         self.last.fds.iter().filter_map(|fd| Some((fd.clone(), born(fd)?))).collect()
     }
 
-    /// Threads born after the beginning that are still there.
-    pub(crate) fn threads(&self) -> Vec<(Thread, Birth)> {
+    /// Threads born after the beginning that are still there, but for the one that is `held` at its exit.
+    pub(crate) fn threads(&self, held: u32) -> Vec<(Thread, Birth)> {
         let born = |thread: &Thread| {
-            self.threads.get(&thread.tid).copied().filter(|birth| birth.round > 0)
+            let is_it = |birth: &Birth| birth.round > 0 && thread.tid != held;
+            self.threads.get(&thread.tid).copied().filter(is_it)
         };
         self.last
             .threads

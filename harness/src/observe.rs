@@ -42,7 +42,7 @@ use crate::table::{
     ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_UNEDITED,
     NET_PRIVATE,
 };
-use crate::unedited::{Program, own_output};
+use crate::unedited::{Program, own_output, panic_message, verdict_of_libtest};
 
 pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
@@ -286,8 +286,11 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let mut output = subject.output();
     let (outcome, message) = match script {
         Script::Unedited { case, .. } => {
+            let verdict = verdict_of_libtest(&output, &case.name);
             output = own_output(&output, &case.name);
-            outcome::of_program(&ended, status, started.elapsed(), &output)
+            let said = [verdict, panic_message(&output)].into_iter().flatten();
+            let said = said.collect::<Vec<_>>().join("\n");
+            outcome::of_program(&ended, status, started.elapsed(), &said)
         }
         _ => outcome::outcome(&control, &ended, status, started.elapsed()),
     };
@@ -309,7 +312,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         stacks: watch.stacks,
         first: watch.first,
         born_fds: watch.births.fds(),
-        born_threads: watch.births.threads(),
+        born_threads: watch.births.threads(control.exit_thread.load(Acquire)),
         last: watch.births.last,
         peak_bytes,
         zombies,

@@ -112,8 +112,8 @@ pub(crate) struct Control {
     /// Device and inode, folded, of the program that is the main process of an unedited trial: what
     /// starts it may be another.
     pub(crate) program: AtomicU64,
-    /// What an unedited main process has passed to exit(3).
-    pub(crate) exit_code: AtomicU32,
+    /// The thread that has called exit(3) and is held there: it is not the first one where a test exits.
+    pub(crate) exit_thread: AtomicU32,
     /// What became of the body, `BODY_*`.
     pub(crate) body: AtomicU32,
     /// What the namespace came to, `NET_*`.

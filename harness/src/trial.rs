@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use watertight_report::metric;
 use watertight_report::model::{
-    Cleanup, Mode, Net as NetRecord, Outcome, Reading, Resource, SCHEMA, Trial as TrialRecord,
-    Verdict,
+    CANCELLED, Cleanup, FIXTURES, Mode, Net as NetRecord, Outcome, Reading, Resource, SCHEMA,
+    Trial as TrialRecord, Verdict,
 };
 
 use crate::case::{Budget, Case, Net};
@@ -155,7 +155,13 @@ fn blank(run: &Run, case: &Case) -> TrialRecord {
     record.suite = run.subjects.suite.clone();
     record.command = run.subjects.command.clone();
     record.case = case.name.clone();
+    record.attempt = attempt();
     record
+}
+
+/// Which attempt nextest says this is; the first where nobody says anything.
+fn attempt() -> u32 {
+    std::env::var("NEXTEST_ATTEMPT").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Names stacks for a case: sites are looked for in its package first.
@@ -192,15 +198,12 @@ pub(crate) fn fixtures(run: &Run, fixtures: &[Cleanup]) -> TrialRecord {
     record
 }
 
-/// The name under which a suite's fixtures are recorded.
-const FIXTURES: &str = "(fixtures)";
-
 impl Tried {
     /// A case whose turn came after the run was cancelled.
     pub(crate) fn cancelled(run: &Run, case: &Case) -> Self {
         let mut record = blank(run, case);
         record.outcome = Outcome::Skipped;
-        record.message = Some("the run was cancelled".to_owned());
+        record.message = Some(CANCELLED.to_owned());
         record.verdict = Verdict::Unmeasured;
         Self { record, output: String::new() }
     }

@@ -54,10 +54,11 @@ pub(super) fn judge(
         let total = things.iter().map(|thing| thing.amount).sum();
         let once = !evidence.repeated && first.creation.as_ref().is_some_and(Creation::is_once);
         let unknown = evidence.unedited && first.creation.is_none();
+        let foreign = evidence.unedited && first.creation.as_ref().is_some_and(|it| !is_tests(it));
         // Under a leak, what was made in round 1 alone is a step beside it.
         let early = evidence.repeated && births.iter().skip(1).all(|count| *count == 0);
         let status = match status {
-            Status::Leak if once || early => Status::Step,
+            Status::Leak if once || early || foreign => Status::Step,
             Status::Leak if unknown => Status::Unconfirmed,
             status => status,
         };
@@ -85,8 +86,9 @@ pub(super) fn judge(
         atoms.push(atom);
     }
     let excused = |thing: &Thing| match &thing.creation {
+        _ if evidence.unedited && !thing.creation.as_ref().is_some_and(is_tests) => true,
         Some(creation) => creation.is_once(),
-        None => evidence.unedited,
+        None => false,
     };
     let all_excused = !evidence.repeated
         && !population.things.is_empty()
@@ -106,6 +108,11 @@ pub(super) fn judge(
         };
         atoms.push(atom);
     }
+}
+
+/// Whether a thing of an unedited program was made by its test, and not by libtest for it.
+fn is_tests(creation: &Creation) -> bool {
+    creation.site.is_none() || creation.is_of_test()
 }
 
 /// Why a thing of an unedited program is not held against its test.

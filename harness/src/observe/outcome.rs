@@ -12,7 +12,6 @@ use super::Ended;
 use crate::judge::Creation;
 use crate::region::{ControlMap, read_place, read_text};
 use crate::table::{BODY_FAILED, BODY_PASSED, CLEANUP_FAILED, CLEANUP_RAN, NET_REFUSED};
-use crate::unedited::panic_message;
 
 /// What became of the body, from what it said and how the process ended.
 pub(super) fn outcome(
@@ -62,15 +61,15 @@ pub(super) fn outcome(
     }
 }
 
-/// What became of a test in a program of its own: its exit code says it.
+/// What became of a test in a program of its own: its exit code says it. `why` is what was printed of it.
 pub(super) fn of_program(
     ended: &Ended,
     status: Option<ExitStatus>,
     spent: Duration,
-    output: &str,
+    why: &str,
 ) -> (Outcome, Option<String>) {
-    let panicked = panic_message(output);
-    let said = panicked.as_ref().map_or_else(String::new, |text| format!("; it said: {text}"));
+    let why = Some(why).filter(|why| !why.is_empty());
+    let said = why.map_or_else(String::new, |why| format!("; it said: {why}"));
     if ended.timed_out {
         let text = format!("its process was killed after {:.1} s{said}", spent.as_secs_f64());
         return (Outcome::TimedOut, Some(text));
@@ -84,7 +83,7 @@ pub(super) fn of_program(
     match (status.signal(), status.code()) {
         (Some(signal), _) => by_signal(signal, &said),
         (None, Some(0)) => (Outcome::Passed, None),
-        (None, Some(TESTS_FAILED)) => (Outcome::Failed, panicked),
+        (None, Some(TESTS_FAILED)) => (Outcome::Failed, why.map(str::to_owned)),
         (None, code) => {
             let code = code.unwrap_or(-1);
             (Outcome::Failed, Some(format!("its process exited with code {code}{said}")))

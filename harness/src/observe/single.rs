@@ -74,8 +74,12 @@ impl Watch<'_> {
             let now = self.counts_now();
             let Some(first) = self.counts.first() else { return now };
             let moved = now.moved_since(first) || now.holds_more_than(first);
-            if !moved || !self.may_be_accused(is_once) {
+            if !moved {
                 return now;
+            }
+            if !self.may_be_accused(is_once) {
+                // Who has gone since the counts were taken has taken along what was its own.
+                return self.counts_now();
             }
             if Instant::now() >= self.hope(begun, &mut seen) || !backoff.pause() {
                 // Who has gone since the counts were taken may have released something.
@@ -91,7 +95,10 @@ impl Watch<'_> {
         births.take(self.first.clone(), 0, Some(region));
         births.take(Inventory::read(self.pid), 1, Some(region));
         let fds = births.fds().into_iter().map(|(_, birth)| birth.stack);
-        let threads = births.threads().into_iter().map(|(_, birth)| birth.stack);
+        let threads = births
+            .threads(self.control.exit_thread.load(Acquire))
+            .into_iter()
+            .map(|(_, birth)| birth.stack);
         let mut things = fds.chain(threads).peekable();
         // Locks and mappings are the work of somebody who may let them go.
         things.peek().is_none()
@@ -101,7 +108,9 @@ impl Watch<'_> {
     /// Until when what is there may still be released.
     fn hope(&self, begun: Instant, seen: &mut HashMap<u32, Seen>) -> Instant {
         let main = self.pid;
-        let others = thread::ids(main).unwrap_or_default().into_iter().filter(|tid| *tid != main);
+        let held = self.control.exit_thread.load(Acquire);
+        let others = thread::ids(main).unwrap_or_default().into_iter();
+        let others = others.filter(|tid| *tid != main && *tid != held);
         let mut hope = begun;
         for tid in others {
             let pauses = pauses(main, tid).unwrap_or(0);

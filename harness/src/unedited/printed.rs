@@ -22,6 +22,14 @@ pub(crate) fn own_output(output: &str, name: &str) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// What libtest itself says of a test that has failed: that it did not panic as it should, say. It stands
+/// between `---- NAME stdout ----` and the list of failures.
+pub(crate) fn verdict_of_libtest(output: &str, name: &str) -> Option<String> {
+    let (_, block) = output.split_once(&format!("---- {name} stdout ----\n"))?;
+    let (text, _) = block.split_once("\nfailures:\n")?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// The first panic's message and place, in the form in which a suite of our own records it.
 ///
 /// std prints `thread 'NAME' (TID) panicked at FILE:LINE:COLUMN:`, then the message, then a note on how to
@@ -54,6 +62,14 @@ mod tests {
         let panics = "running 1 test\ntest a - should panic ... ok\n\ntest result: ok.\n";
         assert_eq!(own_output(panics, "a"), "");
         assert_eq!(own_output("killed half-way\n", "a"), "killed half-way");
+    }
+
+    #[test]
+    fn libtests_own_verdict_is_told() {
+        let output = "failures:\n\n---- a stdout ----\nnote: test did not panic as expected at src/lib.rs:3:4\n\nfailures:\n    a\n";
+        let expected = "note: test did not panic as expected at src/lib.rs:3:4";
+        assert_eq!(verdict_of_libtest(output, "a").as_deref(), Some(expected));
+        assert_eq!(verdict_of_libtest("failures:\n\nfailures:\n    a\n", "a"), None);
     }
 
     #[test]

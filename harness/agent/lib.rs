@@ -31,6 +31,7 @@ mod fd;
 mod net;
 mod thread;
 mod process;
+mod raw;
 mod entry;
 mod mapping;
 mod path;
@@ -53,6 +54,7 @@ extern "C" fn load(_argc: c_int, _argv: *mut *mut c_char, envp: *mut *mut c_char
         local::enter();
         hold::register();
         hold::begin();
+        raw::watch();
     }
 }
 

@@ -104,7 +104,7 @@ pub struct MessageHeader {
 ///
 /// # Safety
 /// The header was filled by the kernel.
-unsafe fn received(message: &MessageHeader) {
+pub(crate) unsafe fn received(message: &MessageHeader) {
     const HEADER: usize = 16;
     const SOL_SOCKET: i32 = 1;
     const SCM_RIGHTS: i32 = 1;

@@ -145,6 +145,7 @@ next! {
     POPEN = c"popen";
 
     ON_EXIT = c"on_exit";
+    SYSCALL = c"syscall";
     ERRNO_LOCATION = c"__errno_location";
     DLADDR = c"dladdr";
     DLCLOSE = c"dlclose";

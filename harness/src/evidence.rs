@@ -115,6 +115,15 @@ pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) ->
     own_heap_grows(case, evidence)
         || part.takes_rest && others
         || judge::holds_unnamed_lock(evidence)
+        || has_unseen_descriptors(evidence)
+}
+
+/// Whether there are descriptors that no hook saw being made, in an unedited program: an explain run sees
+/// them.
+fn has_unseen_descriptors(evidence: &Evidence) -> bool {
+    let fds = evidence.populations.iter().filter(|population| population.resource == Resource::Fd);
+    let mut things = fds.flat_map(|population| &population.things);
+    evidence.unedited && things.any(|thing| thing.creation.is_none())
 }
 
 /// Whether the test's own process has heap to explain.
@@ -141,6 +150,14 @@ pub(crate) fn explain(
         && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)
     {
         heap.groups = Some(namer.heap_groups(region, &own_stacks(explained)));
+    }
+    if has_unseen_descriptors(evidence) && explained.rounds > 0 {
+        // The same descriptors in another run, with the lines that made them.
+        let is_fd = |population: &Population| population.resource == Resource::Fd;
+        if let Some(again) = descriptors(explained, namer) {
+            evidence.populations.retain(|population| !is_fd(population));
+            evidence.populations.push(again);
+        }
     }
     if judge::holds_unnamed_lock(evidence) {
         // The same locks on the files of another run, with the lines that took them.

@@ -39,8 +39,8 @@ use crate::subject::Spawn;
 use crate::survivor::Strangers;
 use crate::survivor::{self, Survivor};
 use crate::table::{
-    ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_UNEDITED,
-    NET_PRIVATE,
+    ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_RAW,
+    FLAG_UNEDITED, NET_PRIVATE,
 };
 use crate::unedited::{Program, own_output, panic_message, verdict_of_libtest};
 
@@ -199,6 +199,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let when = |flag: u32, set: bool| if set { flag } else { 0 };
     let flags = when(FLAG_HEAP_STACKS, explain || unedited.is_some())
         | when(FLAG_UNEDITED, unedited.is_some())
+        | when(FLAG_RAW, explain && unedited.is_some())
         | when(FLAG_IMPATIENT, impatient);
     control.flags.store(FLAG_FD_STACKS | FLAG_HOLD_EXIT | flags, Relaxed);
     control.program.store(unedited.map_or(0, Program::identity), Relaxed);

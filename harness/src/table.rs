@@ -72,6 +72,8 @@ pub(crate) const FLAG_IMPATIENT: u32 = 8;
 /// Flag: the main process runs a program that has not a line for us. The agent itself enters it for the
 /// trial, waits there at its beginning, and tells when its test begins; heap stacks are taken in it alone.
 pub(crate) const FLAG_UNEDITED: u32 = 16;
+/// Flag: descriptors that an unedited main process makes by system calls of its own are noted as well.
+pub(crate) const FLAG_RAW: u32 = 32;
 /// Blocks of an unedited program that get a stack: what these take (some hundred nanoseconds each) stays
 /// small beside the test.
 pub(crate) const HEAP_STACKS_MAX: u64 = 50_000;

@@ -91,8 +91,12 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     let mut evidence = evidence(run, case, &part, &namer);
     let mut duration = seen.duration;
     if is_suspected(case, &part, &evidence) {
-        // Alone, so that stacks for every block disturb nobody and nobody disturbs them.
-        let _alone = run.alone.write().unwrap_or_else(PoisonError::into_inner);
+        // Alone, so that stacks for every block disturb nobody and nobody disturbs them. An unedited test
+        // has them in any run.
+        let unedited = run.subjects.unedited.is_some();
+        let lock = &run.alone;
+        let _shared = unedited.then(|| lock.read().unwrap_or_else(PoisonError::into_inner));
+        let _alone = (!unedited).then(|| lock.write().unwrap_or_else(PoisonError::into_inner));
         // A body that can run once only is run once only, and a descendant's life is one round.
         let enough = match own_heap_grows(case, &evidence) {
             true => EXPLAIN_ROUNDS_MIN.min(case.rounds.unwrap_or(EXPLAIN_ROUNDS_MIN)),

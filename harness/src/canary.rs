@@ -11,7 +11,7 @@ use nix::sys::mman::shm_open;
 use nix::sys::stat::Mode;
 use watertight_report::model::{Canary, Resource, Unmeasured};
 
-use crate::case::Case;
+use crate::case::{Case, Net};
 use crate::evidence::{OWN_ALLOCATOR, evidence};
 use crate::explain::Namer;
 use crate::failed::Failed;
@@ -155,7 +155,11 @@ fn plant_zombie() {
 
 /// Shows every probe its plant.
 pub(crate) fn sing(run: &Run) -> Vec<Canary> {
-    let case = case();
+    let mut case = case();
+    if !run.subjects.may_be_private() {
+        // The probes are shown their plants where the tests will be.
+        case = case.net(Net::Host);
+    }
     let seen = match observe(run, Script::Case(&case), Purpose::Canary { rounds: ROUNDS }) {
         Ok(seen) => seen,
         Err(error) => {

@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Trial(&'static Control),
     /// Started as one, and cut off from its supervisor: it must not pass for anything else.
     Lost,
+    /// Started to try something, which it has; with its exit code.
+    Rehearsed(ExitCode),
     /// Whatever a person or a test has started.
     Program,
 }
@@ -37,6 +39,9 @@ pub(crate) enum Role {
 /// Tells what this process is, and enters the trial where it is its main process. The first thing in
 /// `main`: there must be no other thread yet.
 pub(crate) fn enter() -> Role {
+    if let Some(code) = namespace::rehearsal() {
+        return Role::Rehearsed(code);
+    }
     let started_by_us = std::env::var_os(ENV_MAIN).is_some();
     // SAFETY: there is no other thread that could read the environment.
     unsafe { std::env::remove_var(ENV_MAIN) };

@@ -40,7 +40,7 @@ use crate::survivor::Strangers;
 use crate::survivor::{self, Survivor};
 use crate::table::{
     ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_RAW,
-    FLAG_UNEDITED, NET_PRIVATE,
+    FLAG_UNEDITED, NET_PRIVATE, NET_REFUSED,
 };
 use crate::unedited::{Program, own_output, panic_message, verdict_of_libtest};
 
@@ -208,7 +208,8 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     control.case.store(number, Relaxed);
     write_text(&control.case_name, name);
     if script.is_private() {
-        control.net.store(NET_PRIVATE, Release);
+        let refused = run.net_refused().is_some();
+        control.net.store(if refused { NET_REFUSED } else { NET_PRIVATE }, Release);
     }
     let descendants =
         Arc::new(Mutex::new(Descendants::new(directory.clone(), Arc::clone(&control))));

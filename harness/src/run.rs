@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Shard, 
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::judge::is_once_initialiser;
+use crate::namespace;
 use crate::probe::file::{Places, SHM};
 use crate::probe::process;
 use crate::region::RegionMap;
@@ -43,6 +44,11 @@ pub(crate) struct Subjects {
 }
 
 impl Subjects {
+    /// Whether any of them may ask for a network of its own.
+    pub(crate) fn may_be_private(&self) -> bool {
+        self.unedited.as_ref().is_none_or(|(program, _)| program.is_private())
+    }
+
     /// The cases of this very binary.
     pub(crate) fn own(suite: &str) -> Self {
         let program = std::env::current_exe().unwrap_or_default();
@@ -72,6 +78,8 @@ pub(crate) struct Run {
     pub(crate) alone: RwLock<()>,
     /// Where things that are left are held against a test.
     pub(crate) places: Places,
+    /// Why no trial can have a network of its own; empty before that was tried.
+    pub(crate) net_refused: OnceLock<Option<String>>,
     /// Probes that did not see their canary.
     pub(crate) blind: Mutex<Vec<Unmeasured>>,
     /// Process ids of the main processes that are running now.
@@ -118,6 +126,7 @@ impl Run {
             _owner: owner,
             symbols: Mutex::new(Symbolizer::new()),
             alone: RwLock::new(()),
+            net_refused: OnceLock::new(),
             blind: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
             cancelled: AtomicBool::new(false),
@@ -187,6 +196,7 @@ impl Run {
         record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
         record.profile = self.config.profile.clone();
         record.host = host();
+        record.net_refused = self.net_refused().map(str::to_owned);
         record.shard = std::env::var("WATERTIGHT_SHARD").ok().and_then(|text| shard(&text));
         record
     }
@@ -198,6 +208,13 @@ impl Run {
         let mut symbols = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
         let mut functions = addresses.iter().filter_map(|it| symbols.function(&modules, *it));
         functions.any(|function| is_once_initialiser(&function))
+    }
+
+    /// Why no trial can have a network of its own: tried by the run's first process, and told to the others by
+    /// its record.
+    pub(crate) fn net_refused(&self) -> Option<&str> {
+        let try_it = || namespace::rehearse().map(|errno| errno.to_string());
+        self.net_refused.get_or_init(try_it).as_deref()
     }
 
     /// What no trial of this run can measure.

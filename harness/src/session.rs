@@ -59,6 +59,8 @@ impl Session {
         });
         let record = begun.map_err(|error| unwritten(&error))?;
         canary::believe(&run, &record.canaries);
+        // The first process knows already.
+        let _ = run.net_refused.set(record.net_refused.clone());
         Ok(Self { run, told: Mutex::default(), target })
     }
 

@@ -150,6 +150,7 @@ impl Suite {
                 );
                 return ExitCode::FAILURE;
             }
+            Role::Rehearsed(code) => return code,
             Role::Program => {}
         }
         let arguments = Arguments::from_args();

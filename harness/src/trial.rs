@@ -148,7 +148,7 @@ pub(crate) fn record(
     record.unmeasured = evidence.unmeasured;
     record.findings = findings;
     record.cleanups = evidence.cleanups.into_iter().map(|(cleanup, _)| cleanup).collect();
-    record.notes = notes(case, part);
+    record.notes = notes(run, case, part);
     Tried { record, output: part.seen.output.clone() }
 }
 
@@ -274,7 +274,7 @@ fn readings(part: &Part<'_>, evidence: &Evidence) -> std::collections::BTreeMap<
     readings
 }
 
-fn notes(case: &Case, part: &Part<'_>) -> Vec<String> {
+fn notes(run: &Run, case: &Case, part: &Part<'_>) -> Vec<String> {
     let seen = part.seen;
     let mut notes = Vec::new();
     if let Some(failure) = &part.later_failure {
@@ -291,10 +291,10 @@ fn notes(case: &Case, part: &Part<'_>) -> Vec<String> {
         );
     }
     if seen.net == NetRecord::Host && case.net.unwrap_or_default() == Net::Private {
-        let errno = seen.control.net_errno.load(Acquire) as i32;
+        let errno = nix::errno::Errno::from_raw(seen.control.net_errno.load(Acquire) as i32);
+        let why = run.net_refused().map_or_else(|| errno.to_string(), str::to_owned);
         notes.push(format!(
-            "A private network namespace was refused ({}); TIME_WAIT was measured by port pairs.",
-            nix::errno::Errno::from_raw(errno)
+            "A private network namespace was refused ({why}); TIME_WAIT was measured by port pairs."
         ));
     }
     notes

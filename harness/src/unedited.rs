@@ -54,6 +54,7 @@ pub fn enter() -> Option<ExitCode> {
             );
             Some(ExitCode::FAILURE)
         }
+        Role::Rehearsed(code) => Some(code),
         Role::Program => program::enter_network(),
     }
 }

@@ -46,6 +46,9 @@ pub struct Run {
     pub canaries: Vec<Canary>,
     /// What dead earlier runs had left behind and was removed at the start.
     pub swept: Vec<String>,
+    /// Why no trial can have a network namespace of its own here: what the kernel said when it was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net_refused: Option<String>,
     /// Which part of the tests this run was to run, where they are spread over several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,

@@ -34,6 +34,11 @@ impl Program {
         self
     }
 
+    /// Whether its tests get networks of their own.
+    pub(crate) fn is_private(&self) -> bool {
+        self.wrapping.private_net
+    }
+
     /// Whether its tests are libtest's: another harness may run its tests when it is asked to list them,
     /// so it is asked nothing. rustdoc's own programs are left to it.
     pub(super) fn is_audited(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::local;
 use crate::next::{self, forward};
 use crate::note;
 use crate::sys;
-use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, FLAG_UNEDITED, HEAP_STACKS_MAX, Region, SHARDS, Shard, bucket};
+use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, FLAG_UNEDITED, Region, SHARDS, Shard, bucket};
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Free = unsafe extern "C" fn(*mut c_void);
@@ -355,10 +355,6 @@ fn tracking() -> Option<&'static Control> {
 #[inline(never)]
 fn track(region: &Region, control: &Control, address: usize, bytes: usize) {
     if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
-        return;
-    }
-    let asked = region.heap_stacks.fetch_add(1, Relaxed);
-    if control.flags.load(Relaxed) & FLAG_UNEDITED != 0 && asked >= HEAP_STACKS_MAX {
         return;
     }
     let stack = note::stack_id(region, control);

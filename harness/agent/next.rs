@@ -120,6 +120,7 @@ next! {
 
     SETENV = c"setenv";
     UNSETENV = c"unsetenv";
+    CLEARENV = c"clearenv";
     PUTENV = c"putenv";
     GETENV = c"getenv";
     CHDIR = c"chdir";

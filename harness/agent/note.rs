@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::*;
 use crate::heap;
 use crate::local;
 use crate::stack;
-use crate::table::{Control, FRAMES, MODULE_PATH, MODULES, Region, STACK_PROBES, STACKS, stack_hash};
+use crate::table::{Control, FRAMES, MODULE_PATH, MODULES, Region, STACK_PLACES, STACK_PROBES, STACKS, stack_hash};
 
 /// Captures the caller's stack and gives its number in the region; 0 where there is no room.
 #[inline(never)]
@@ -20,39 +20,45 @@ pub(crate) fn stack_id(region: &Region, control: &Control) -> u32 {
     intern(region, &frames[..len.min(FRAMES)], parent)
 }
 
-/// The number of a stack: found by its hash, or entered. Lock-free: a slot is claimed by its hash,
-/// the frames follow, the length publishes them. Two threads that meet in the same slot with the
-/// same hash have the same frames.
+/// The number of a stack: found by its hash, or entered. Lock-free: the slot is written first and then
+/// published in the index. Of two threads that enter the same stack at once one writes a slot in vain.
 fn intern(region: &Region, frames: &[usize], parent: u32) -> u32 {
     let hash = stack_hash(frames, parent);
     let home = (hash >> 20) as usize;
+    let mut own = None;
     for probe in 0..STACK_PROBES {
-        let at = 1 + (home + probe) % (STACKS - 1);
-        let slot = &region.stacks[at];
-        let mut found = slot.hash.load(Acquire);
+        let place = &region.stack_index[(home + probe) & (STACK_PLACES - 1)];
+        let mut found = place.load(Acquire);
         if found == 0 {
-            match slot.hash.compare_exchange(0, hash, AcqRel, Acquire) {
-                Ok(_) => {
-                    for (to, from) in slot.frames.iter().zip(frames) {
-                        to.store(*from, Relaxed);
-                    }
-                    slot.parent.store(parent, Relaxed);
-                    slot.len.store(frames.len() as u32, Release);
-                    let next = region.stack_next.fetch_add(1, AcqRel) as usize;
-                    if let Some(entry) = region.stack_index.get(next) {
-                        entry.store(at as u32, Release);
-                    }
-                    return at as u32;
-                }
+            let Some(new) = own.or_else(|| write(region, hash, frames, parent)) else { break };
+            own = Some(new);
+            match place.compare_exchange(0, new, AcqRel, Acquire) {
+                Ok(_) => return new,
                 Err(other) => found = other,
             }
         }
-        if found == hash {
-            return at as u32;
+        if region.stacks.get(found as usize).is_some_and(|slot| slot.hash.load(Relaxed) == hash) {
+            return found;
         }
     }
     region.dropped.fetch_add(1, Relaxed);
     0
+}
+
+/// Writes a stack into the next slot; none where all are used.
+fn write(region: &Region, hash: u64, frames: &[usize], parent: u32) -> Option<u32> {
+    if region.stack_next.load(Relaxed) as usize >= STACKS - 1 {
+        return None;
+    }
+    let at = region.stack_next.fetch_add(1, AcqRel) + 1;
+    let slot = region.stacks.get(at as usize)?;
+    for (to, from) in slot.frames.iter().zip(frames) {
+        to.store(*from, Relaxed);
+    }
+    slot.parent.store(parent, Relaxed);
+    slot.hash.store(hash, Relaxed);
+    slot.len.store(frames.len() as u32, Release);
+    Some(at)
 }
 
 /// The unwinder has met a module: the supervisor will need its place to name addresses.

@@ -13,7 +13,7 @@ use crate::stack;
 use crate::table::SPAWN_SLOTS;
 
 /// The program's own environment vector, as libc has it now.
-fn environ() -> Environment {
+pub(crate) fn environ() -> Environment {
     next::environ().map_or(core::ptr::null(), |variable| variable.load(Acquire))
 }
 

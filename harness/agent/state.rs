@@ -50,6 +50,27 @@ pub unsafe extern "C" fn unsetenv(name: *const c_char) -> c_int {
     changing(name, || forward!(UNSETENV as unsafe extern "C" fn(*const c_char) -> c_int, (name), else -1))
 }
 
+/// clearenv(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clearenv() -> c_int {
+    if entry::main_table().is_some() {
+        let mut at = crate::process::environ();
+        // SAFETY: the program's environment vector ends with a null, its texts with NUL.
+        unsafe {
+            while !at.is_null() && !(*at).is_null() {
+                let text = CStr::from_ptr(*at).to_bytes();
+                let len = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
+                let (name, value) = text.split_at(len);
+                let before = text_hash(TEXT_HASH, value.get(1..).unwrap_or_default()) | 1;
+                let facts = Facts { value: 0, before, text: name };
+                entry::change(ENTRY_ENV, text_hash(TEXT_HASH, name), facts);
+                at = at.add(1);
+            }
+        }
+    }
+    forward!(CLEARENV as unsafe extern "C" fn() -> c_int, (), else -1)
+}
+
 /// putenv(3): the name ends at the equals sign.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {

@@ -16,7 +16,7 @@ use crate::probe::fd::Descriptor;
 use crate::probe::state::limit;
 use crate::probe::{self, process};
 use crate::region::{ControlMap, Heap, RegionMap};
-use crate::table::{FD_SLOTS, ROLE_ACCEPT, STACKS};
+use crate::table::{FD_SLOTS, ROLE_ACCEPT};
 
 /// Live things of one stack that make a staircase.
 pub(crate) const STAIRS: usize = 5;
@@ -180,13 +180,9 @@ impl Descendant {
         }
         self.heap.push((number, self.region.heap()));
         self.clients.push(self.region.accepted());
-        let count = (self.region.stack_next.load(Acquire) as usize).min(STACKS);
         let mut suspects = Vec::new();
-        for entry in &self.region.stack_index[..count] {
-            let id = entry.load(Acquire);
-            let Some(stack) = self.region.stacks.get(id as usize).filter(|_| id != 0) else {
-                continue;
-            };
+        for id in self.region.stack_ids() {
+            let Some(stack) = self.region.stacks.get(id as usize) else { continue };
             let made = stack.fds_made.load(Relaxed);
             if made > 0 {
                 let stair = self.fds.entry(id).or_default();

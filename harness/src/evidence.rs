@@ -25,6 +25,7 @@ use crate::table::{
     ENTRY_POSIX_LOCK, ENTRY_SYSV_SHM, ENTRY_WATCH,
 };
 use crate::trial::Part;
+use crate::unedited::panic_message;
 use kept::kept;
 use remains::remains;
 use stairs::{is_same_program, stairs};
@@ -59,7 +60,6 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
         let blocks = series(part, |counts| counts.heap.map(|heap| heap.blocks));
         evidence.heap =
             bytes.zip(blocks).map(|(bytes, blocks)| HeapEvidence { bytes, blocks, groups: None });
-        evidence.retained = retained(part, namer);
     }
     evidence.remains = remains(part, namer);
     if part.takes_rest {
@@ -75,16 +75,23 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     evidence
 }
 
-/// What lives at the end of an unedited program and was allocated by its test, by site. libtest leaves a
-/// little itself, so little is not worth the debug information of the whole program.
-fn retained(part: &Part<'_>, namer: &Namer<'_>) -> Vec<HeapGroup> {
-    const BYTES_MIN: i64 = 2048;
-    let seen = part.seen;
-    let live: i64 =
-        seen.stacks.last().into_iter().flat_map(HashMap::values).map(|it| it.bytes).sum();
-    let Some(region) = seen.region.as_ref().filter(|_| seen.unedited && live >= BYTES_MIN) else {
-        return Vec::new();
+/// Whether so much lives at the end of an unedited program that it is worth another run, with stacks: over
+/// its budget, or more than buffers and thread-locals come to. What std reads to print a panic is no matter.
+fn retains_much(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
+    const BYTES_MIN: i64 = 64 << 10;
+    let Some(heap) = evidence.heap.as_ref().filter(|_| evidence.unedited) else { return false };
+    let lives = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
+    let enough = match case.budget.allowed(Resource::Heap) as i64 {
+        0 => BYTES_MIN,
+        allowed => allowed,
     };
+    lives > enough && panic_message(&part.seen.output).is_none()
+}
+
+/// What lives at the end of an unedited program and was allocated by its test, by site.
+fn retained(part: &Part<'_>, namer: &Namer<'_>) -> Vec<HeapGroup> {
+    let seen = part.seen;
+    let Some(region) = &seen.region else { return Vec::new() };
     let mut groups = namer.heap_groups(region, &seen.stacks);
     groups.retain(|group| group.creation.is_of_test() && !group.creation.is_of_panic());
     groups
@@ -113,6 +120,7 @@ pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) ->
     let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     let others = steady || descendants.iter().any(|descendant| descendant.heap_rises());
     own_heap_grows(case, evidence)
+        || retains_much(case, part, evidence)
         || part.takes_rest && others
         || judge::holds_unnamed_lock(evidence)
         || has_unseen_descriptors(evidence)
@@ -146,6 +154,9 @@ pub(crate) fn explain(
     namer: &Namer<'_>,
 ) {
     let seen = explained.seen;
+    if retains_much(case, explained, evidence) {
+        evidence.retained = retained(explained, namer);
+    }
     if own_heap_grows(case, evidence)
         && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)
     {

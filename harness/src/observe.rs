@@ -197,13 +197,13 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         _ => None,
     };
     let when = |flag: u32, set: bool| if set { flag } else { 0 };
-    let flags = when(FLAG_HEAP_STACKS, explain || unedited.is_some())
+    let flags = when(FLAG_HEAP_STACKS, explain)
         | when(FLAG_UNEDITED, unedited.is_some())
         | when(FLAG_RAW, explain && unedited.is_some())
         | when(FLAG_IMPATIENT, impatient);
     control.flags.store(FLAG_FD_STACKS | FLAG_HOLD_EXIT | flags, Relaxed);
     control.program.store(unedited.map_or(0, Program::identity), Relaxed);
-    control.warm_round.store(u32::from(explain || unedited.is_some()), Relaxed);
+    control.warm_round.store(u32::from(explain), Relaxed);
     let (number, name) = script.label();
     control.case.store(number, Relaxed);
     write_text(&control.case_name, name);

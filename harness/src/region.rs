@@ -276,15 +276,19 @@ impl RegionMap {
             .collect()
     }
 
+    /// The numbers of all stacks that were ever taken.
+    pub(crate) fn stack_ids(&self) -> std::ops::RangeInclusive<u32> {
+        1..=self.stack_next.load(Acquire).min(table::STACKS as u32 - 1)
+    }
+
     /// What lives of each creation stack now: cheap, because only used stacks are looked at.
     pub(crate) fn live_stacks(&self) -> HashMap<u32, LiveStack> {
-        let used = (self.stack_next.load(Acquire) as usize).min(table::STACKS);
-        let ids = self.stack_index[..used].iter().map(|id| id.load(Acquire));
+        let ids = self.stack_ids();
         let live = |made: &AtomicU32, gone: &AtomicU32| {
             i64::from(made.load(Relaxed)) - i64::from(gone.load(Relaxed))
         };
         ids.filter_map(|id| {
-            let stack = self.stacks.get(id as usize).filter(|_| id != 0)?;
+            let stack = self.stacks.get(id as usize)?;
             Some((
                 id,
                 LiveStack {

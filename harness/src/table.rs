@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4703;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4704;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -41,9 +41,11 @@ pub(crate) const MODULES: usize = 256;
 pub(crate) const MODULE_PATH: usize = 240;
 /// Distinct creation stacks.
 pub(crate) const STACKS: usize = 16_384;
+/// Places in the index of stacks, a power of two.
+pub(crate) const STACK_PLACES: usize = 2 * STACKS;
 /// Frames kept of a stack, innermost first.
 pub(crate) const FRAMES: usize = 64;
-/// How far a stack is looked for from its home slot.
+/// How far a stack is looked for from its home place in the index.
 pub(crate) const STACK_PROBES: usize = 32;
 /// Buckets of live heap blocks, for explain runs.
 pub(crate) const BUCKETS: usize = 1 << 18;
@@ -74,9 +76,6 @@ pub(crate) const FLAG_IMPATIENT: u32 = 8;
 pub(crate) const FLAG_UNEDITED: u32 = 16;
 /// Flag: descriptors that an unedited main process makes by system calls of its own are noted as well.
 pub(crate) const FLAG_RAW: u32 = 32;
-/// Blocks of an unedited program that get a stack: what these take (some hundred nanoseconds each) stays
-/// small beside the test.
-pub(crate) const HEAP_STACKS_MAX: u64 = 50_000;
 
 /// What the supervisor and the main process of a trial say to each other.
 #[repr(C)]
@@ -245,15 +244,13 @@ pub(crate) struct Region {
     pub(crate) held: AtomicU32,
     /// Things that found no slot: blocks, stacks, threads, spawns.
     pub(crate) dropped: AtomicU32,
-    /// Heap blocks that a stack was asked for.
-    pub(crate) heap_stacks: AtomicU64,
     /// Number of `spawns` ever written.
     pub(crate) spawn_next: AtomicU32,
     /// Number of `pairs` ever written.
     pub(crate) pair_next: AtomicU32,
     /// Number of `modules` written.
     pub(crate) module_next: AtomicU32,
-    /// Number of `stack_index` entries written.
+    /// Number of stacks that were given a slot.
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
@@ -271,9 +268,10 @@ pub(crate) struct Region {
     pub(crate) pairs: [Pair; PAIR_SLOTS],
     /// Modules.
     pub(crate) modules: [Module; MODULES],
-    /// The used slots of `stacks`, in order of their first use, so that a reader need not touch the rest.
-    pub(crate) stack_index: [AtomicU32; STACKS],
-    /// Creation stacks; slot 0 is never used, so 0 means "no stack".
+    /// Stacks by their hash: the slot of the one that has its place here, 0 for none.
+    pub(crate) stack_index: [AtomicU32; STACK_PLACES],
+    /// Creation stacks, in order of their first use, so that few pages are touched; slot 0 is never used, so
+    /// 0 means "no stack".
     pub(crate) stacks: [Stack; STACKS],
     /// Entries ever made, by kind.
     pub(crate) entries_made: [AtomicU32; ENTRY_KINDS],

@@ -7,7 +7,7 @@ use watertight_report::model::Resource;
 
 use crate::explain::Namer;
 use crate::judge::Kept;
-use crate::probe::state::{State, limit_name, limit_text, signal_name};
+use crate::probe::state::{Disposition, State, limit_name, limit_text, signal_name};
 use crate::region::{Noted, RegionMap};
 use crate::snapshot::{Counts, LOCKS};
 use crate::table::{
@@ -31,7 +31,7 @@ pub(super) fn kept(part: &Part<'_>, namer: &Namer<'_>) -> Vec<Kept> {
     let mut kept = finder.locks(first, last);
     kept.extend(finder.watches(first, last));
     kept.extend(finder.kernel_state(&first.state, &last.state));
-    kept.extend(finder.own_state());
+    kept.extend(finder.own_state(&last.state));
     kept
 }
 
@@ -152,10 +152,17 @@ impl Finder<'_> {
     }
 
     /// State that only the process knows.
-    fn own_state(&self) -> Vec<Kept> {
+    fn own_state(&self, last: &State) -> Vec<Kept> {
         let changed = |entry: &Noted| {
             if entry.value == entry.before {
                 return None;
+            }
+            if entry.kind == ENTRY_HANDLER {
+                // The kernel itself takes one back that was installed for once (SA_RESETHAND).
+                let now = last.disposition(entry.identity);
+                if now != Disposition::of(entry.value) && now == Disposition::of(entry.before) {
+                    return None;
+                }
             }
             let name = &entry.text;
             let what = match (entry.kind, entry.before, entry.value) {

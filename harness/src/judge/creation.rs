@@ -4,7 +4,7 @@ use watertight_report::model::Frame;
 
 /// Whether a function, by its demangled name, runs what it is given once in a process.
 pub(crate) fn is_once_initialiser(function: &str) -> bool {
-    const ONCE: [&str; 12] = [
+    const ONCE: [&str; 15] = [
         "sync::once::Once::call",
         "sync::poison::once::Once::call",
         "sync::once_lock::OnceLock",
@@ -16,8 +16,11 @@ pub(crate) fn is_once_initialiser(function: &str) -> bool {
         // One handler for each signal, for good, which passes the signal on to whoever asks.
         "tokio::signal::",
         "signal_hook_registry::",
-        // The pool of the whole process that async-fs, async-process and smol share.
+        // Threads of the whole process, started by whoever comes first: a pool, a reaper, a reactor, a timer.
         "blocking::Executor::",
+        "async_process::Reaper",
+        "async_io::driver::",
+        "futures_timer::native::global::",
         // What std reads of each object to name a panic's frames, it keeps.
         "backtrace_rs::",
     ];

@@ -13,7 +13,8 @@ use crate::case::Budget;
 pub(crate) fn holds_unnamed_lock(evidence: &Evidence) -> bool {
     let locks: Vec<&Kept> =
         evidence.kept.iter().filter(|kept| kept.resource == Resource::Lock).collect();
-    locks.iter().any(|lock| lock.creation.is_none()) && leaks(&locks, evidence)
+    let is_unnamed = locks.iter().any(|lock| lock.creation.is_none());
+    is_unnamed && (evidence.unedited || leaks(&locks, evidence))
 }
 
 /// Whether what one line made and what is kept of it is a leak: what is made in the first of several

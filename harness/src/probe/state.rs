@@ -1,8 +1,8 @@
 //! Process state that the kernel shows: working directory, umask, blocked signals, limits.
 //!
-//! The link `/proc/PID/cwd`, the lines `Umask` and `SigBlk` of `/proc/PID/status` (proc(5); the mask is
+//! The link `/proc/PID/cwd`, the lines `Umask`, `SigBlk`, `SigIgn` and `SigCgt` of `/proc/PID/status` (proc(5); the mask is
 //! that of the first thread, which runs the body), and prlimit(2). About 8 us; no noise. The
-//! environment and the handlers of signals only the process itself knows: there the agent tells.
+//! environment, and which function handles a signal, only the process itself knows: there the agent tells.
 
 use std::fs;
 
@@ -13,6 +13,9 @@ pub(crate) struct State {
     pub(crate) umask: u32,
     /// A bit for each blocked signal, the first for signal 1.
     pub(crate) blocked: u64,
+    /// The same for signals that are ignored, and for those that a handler catches.
+    pub(crate) ignored: u64,
+    pub(crate) caught: u64,
     /// Soft and hard limit, by number.
     pub(crate) limits: Vec<Option<(u64, u64)>>,
 }
@@ -20,17 +23,61 @@ pub(crate) struct State {
 /// Reads one process, with the text of its `status`.
 pub(crate) fn state(pid: u32, status: &str) -> State {
     let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-    let (umask, blocked) = parse(status);
+    let Signals { umask, blocked, ignored, caught } = parse(status);
     let limits = (0..LIMITS.len() as u32).map(|number| limit(pid, number)).collect();
-    State { cwd: cwd.to_string_lossy().into_owned(), umask, blocked, limits }
+    State { cwd: cwd.to_string_lossy().into_owned(), umask, blocked, ignored, caught, limits }
 }
 
-/// Umask and blocked signals.
-fn parse(status: &str) -> (u32, u64) {
+/// What `status` tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Signals {
+    umask: u32,
+    blocked: u64,
+    ignored: u64,
+    caught: u64,
+}
+
+fn parse(status: &str) -> Signals {
     let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let umask = value("Umask:").and_then(|text| u32::from_str_radix(text, 8).ok());
-    let blocked = value("SigBlk:").and_then(|text| u64::from_str_radix(text, 16).ok());
-    (umask.unwrap_or(0), blocked.unwrap_or(0))
+    let mask = |name: &str| value(name).and_then(|text| u64::from_str_radix(text, 16).ok());
+    Signals {
+        umask: umask.unwrap_or(0),
+        blocked: mask("SigBlk:").unwrap_or(0),
+        ignored: mask("SigIgn:").unwrap_or(0),
+        caught: mask("SigCgt:").unwrap_or(0),
+    }
+}
+
+impl State {
+    /// How the kernel treats a signal, as far as it shows.
+    pub(crate) fn disposition(&self, signal: u64) -> Disposition {
+        let is_set = |mask: u64| signal.checked_sub(1).is_some_and(|at| mask >> at & 1 != 0);
+        match (is_set(self.ignored), is_set(self.caught)) {
+            (true, _) => Disposition::Ignored,
+            (_, true) => Disposition::Caught,
+            _ => Disposition::Default,
+        }
+    }
+}
+
+/// What becomes of a signal (signal(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    Default,
+    Ignored,
+    Caught,
+}
+
+impl Disposition {
+    /// That of a handler as sigaction(2) takes it.
+    pub(crate) fn of(handler: u64) -> Self {
+        match handler as usize {
+            libc::SIG_DFL => Self::Default,
+            libc::SIG_IGN => Self::Ignored,
+            _ => Self::Caught,
+        }
+    }
 }
 
 /// Soft and hard limit of a process (prlimit(2)).
@@ -89,8 +136,13 @@ mod tests {
 
     #[test]
     fn umask_and_mask_are_octal_and_hexadecimal() {
-        let text = "Name:\tx\nUmask:\t0027\nSigQ:\t0/1\nSigBlk:\t0000000000000a00\n";
-        assert_eq!(parse(text), (0o27, 0xa00));
+        let text = "Name:\tx\nUmask:\t0027\nSigQ:\t0/1\nSigBlk:\t0000000000000a00\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000000440\n";
+        let signals = Signals { umask: 0o27, blocked: 0xa00, ignored: 0x1000, caught: 0x440 };
+        assert_eq!(parse(text), signals);
+        let state = State { ignored: 0x1000, caught: 0x440, ..State::default() };
+        assert_eq!(state.disposition(13), Disposition::Ignored);
+        assert_eq!(state.disposition(11), Disposition::Caught);
+        assert_eq!(state.disposition(12), Disposition::Default);
     }
 
     #[test]

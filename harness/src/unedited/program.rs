@@ -9,6 +9,8 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::Ordering::Release;
 
 use memmap2::Mmap;
+use object::read::NativeFile;
+use object::{Object as _, ObjectSection as _};
 
 use super::arguments::Arguments;
 use super::wrapping::Wrapping;
@@ -120,13 +122,20 @@ pub(super) fn enter_network() -> Option<ExitCode> {
 }
 
 /// Whether libtest's `main` is in the program: by the name of its entry, or where the names are stripped by
-/// the places in its sources that its panics would tell.
+/// the places in its sources that its panics would tell. Only these sections are read: this is done for
+/// every test that nextest starts.
 fn is_libtest(path: &Path) -> bool {
-    const ENTRY: &[u8] = b"test_main_static";
-    const SOURCE: &[u8] = b"library/test/src/lib.rs";
+    const NAMES: (&str, &[u8]) = (".strtab", b"test_main_static");
+    const CONSTANTS: (&str, &[u8]) = (".rodata", b"library/test/src/lib.rs");
     let Ok(file) = File::open(path) else { return false };
     // SAFETY: a test binary that is written while it is looked at would be no use to cargo either; what is
     // read is only searched.
     let Ok(bytes) = (unsafe { Mmap::map(&file) }) else { return false };
-    [ENTRY, SOURCE].iter().any(|mark| memchr::memmem::find(&bytes, mark).is_some())
+    let Ok(elf) = NativeFile::parse(&*bytes) else { return false };
+    let section = |name: &str| elf.section_by_name(name)?.data().ok();
+    let (names, mark) = match section(NAMES.0) {
+        Some(names) => (names, NAMES.1),
+        None => (section(CONSTANTS.0).unwrap_or_default(), CONSTANTS.1),
+    };
+    memchr::memmem::find(names, mark).is_some()
 }

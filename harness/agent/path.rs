@@ -1,7 +1,8 @@
 //! Paths that are created: directories, files, links, sockets. Whether they are still there at the end
 //! the supervisor asks the file system, so removing needs no hook.
 //!
-//! What lies below a directory that was created as well has no entry: the directory speaks for it.
+//! What lies below a directory that was created as well has no entry: the directory speaks for it. With a path
+//! goes the inode: in a shared directory another process may make the same path again once this one is gone.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::sync::atomic::Ordering::*;
@@ -20,26 +21,37 @@ pub(crate) struct Coming {
     at: c_int,
     path: *const c_char,
     is_new: bool,
+    /// Whether what is there already would be replaced.
+    replaces: bool,
 }
 
 impl Coming {
     /// `path` relative to `at`; nothing where it is there already or this process is not measured.
     pub(crate) fn new(at: c_int, path: *const c_char) -> Self {
         let is_new = !path.is_null() && entry::table().is_some() && !sys::exists(at, path.cast());
-        Self { at, path, is_new }
+        Self { at, path, is_new, replaces: false }
     }
 
     /// The same for a call that creates only with `O_CREAT`.
     #[inline]
     pub(crate) fn open(at: c_int, path: *const c_char, flags: c_int) -> Self {
         if flags & O_CREAT == 0 {
-            return Self { at, path, is_new: false };
+            return Self { at, path, is_new: false, replaces: false };
         }
         Self::new(at, path)
     }
 
+    /// The same for a call that puts something in the place of what is there.
+    fn rename(at: c_int, path: *const c_char) -> Self {
+        Self { replaces: true, ..Self::new(at, path) }
+    }
+
     /// Enters the path if the call has created it; gives the call's result back.
     pub(crate) fn came(self, result: c_int) -> c_int {
+        if result >= 0 && !self.is_new && self.replaces && !self.path.is_null() {
+            // SAFETY: as below.
+            replaced(self.at, unsafe { CStr::from_ptr(self.path) }.to_bytes());
+        }
         if result >= 0 && self.is_new {
             // SAFETY: the caller's path ends with NUL, and the kernel has just read it.
             created(self.at, unsafe { CStr::from_ptr(self.path) }.to_bytes());
@@ -52,8 +64,10 @@ impl Coming {
 #[cold]
 pub(crate) fn created(at: c_int, path: &[u8]) {
     let Some((region, control)) = entry::table() else { return };
-    let mut absolute = [0u8; ENTRY_TEXT];
-    let Some(len) = resolve(at, path, &mut absolute) else { return };
+    // The last byte stays NUL.
+    let mut absolute = [0u8; ENTRY_TEXT + 1];
+    let Some(len) = resolve(at, path, &mut absolute[..ENTRY_TEXT]) else { return };
+    let inode = sys::inode_at(&absolute);
     let path = &absolute[..len];
     let mut hash = TEXT_HASH;
     let mut from = 0;
@@ -70,8 +84,22 @@ pub(crate) fn created(at: c_int, path: &[u8]) {
         // Removing a path needs no hook, so the entries of what has gone are still there.
         entry::forget_over(region, ENTRY_PATH, hash, has_gone);
     }
-    let facts = Facts { text: path, ..Facts::default() };
+    let facts = Facts { text: path, value: inode, ..Facts::default() };
     entry::put(region, control, ENTRY_PATH, hash, note::stack_id(region, control), facts);
+}
+
+/// A path that may have an entry leads to something else now.
+#[cold]
+fn replaced(at: c_int, path: &[u8]) {
+    let Some((region, _)) = entry::table() else { return };
+    let mut absolute = [0u8; ENTRY_TEXT + 1];
+    let Some(len) = resolve(at, path, &mut absolute[..ENTRY_TEXT]) else { return };
+    let parts = absolute[1..len].split(|byte| *byte == b'/');
+    // As `created` has it: each part with the slash before it.
+    let hash = parts.fold(TEXT_HASH, |hash, part| text_hash(text_hash(hash, b"/"), part));
+    if let Some(entry) = entry::find(region, ENTRY_PATH, hash) {
+        entry.value.store(sys::inode_at(&absolute), Release);
+    }
 }
 
 /// Whether the path of an entry is no longer there.
@@ -133,29 +161,24 @@ pub(crate) fn created_shm(prefix: &[u8], name: *const c_char) {
 
 /// Hooks that create the path among their arguments.
 macro_rules! creates {
-    ($($(#[$doc:meta])* $name:ident = $slot:ident ($($argument:ident: $type:ty),*) at $at:expr, $path:ident;)*) => {
+    ($coming:ident: $($(#[$doc:meta])* $name:ident = $slot:ident ($($argument:ident: $type:ty),*) at $at:expr, $path:ident;)*) => {
         $($(#[$doc])*
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
-            let coming = Coming::new($at, $path);
+            let coming = Coming::$coming($at, $path);
             coming.came(forward!($slot as unsafe extern "C" fn($($type),*) -> c_int, ($($argument),*), else -1))
         })*
     };
 }
 
 creates! {
+    new:
     /// mkdir(2).
     mkdir = MKDIR(path: *const c_char, mode: c_uint) at AT_FDCWD, path;
     /// mkdirat(2).
     mkdirat = MKDIRAT(at: c_int, path: *const c_char, mode: c_uint) at at, path;
     /// mkfifo(3).
     mkfifo = MKFIFO(path: *const c_char, mode: c_uint) at AT_FDCWD, path;
-    /// rename(2): the new name, where it replaces nothing.
-    rename = RENAME(old: *const c_char, new: *const c_char) at AT_FDCWD, new;
-    /// renameat(2).
-    renameat = RENAMEAT(old_at: c_int, old: *const c_char, at: c_int, new: *const c_char) at at, new;
-    /// renameat2(2).
-    renameat2 = RENAMEAT2(old_at: c_int, old: *const c_char, at: c_int, new: *const c_char, flags: c_uint) at at, new;
     /// link(2).
     link = LINK(old: *const c_char, new: *const c_char) at AT_FDCWD, new;
     /// linkat(2).
@@ -164,6 +187,16 @@ creates! {
     symlink = SYMLINK(target: *const c_char, new: *const c_char) at AT_FDCWD, new;
     /// symlinkat(2).
     symlinkat = SYMLINKAT(target: *const c_char, at: c_int, new: *const c_char) at at, new;
+}
+
+creates! {
+    rename:
+    /// rename(2): the new name.
+    rename = RENAME(old: *const c_char, new: *const c_char) at AT_FDCWD, new;
+    /// renameat(2).
+    renameat = RENAMEAT(old_at: c_int, old: *const c_char, at: c_int, new: *const c_char) at at, new;
+    /// renameat2(2).
+    renameat2 = RENAMEAT2(old_at: c_int, old: *const c_char, at: c_int, new: *const c_char, flags: c_uint) at at, new;
 }
 
 /// mkdtemp(3): the template has become the name.

@@ -224,6 +224,18 @@ pub(crate) fn inode_of(path: &CStr) -> u64 {
     if result == 0 { folded(&stat) } else { 0 }
 }
 
+/// The same of a path that ends with NUL, and of a link itself.
+pub(crate) fn inode_at(path: &[u8]) -> u64 {
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    let mut stat = [0u64; 18];
+    // SAFETY: the path ends with NUL; the buffer has the size of struct stat.
+    let result = unsafe {
+        let (path, stat) = (path.as_ptr() as usize, stat.as_mut_ptr() as usize);
+        syscall(NEWFSTATAT, [AT_FDCWD as usize, path, stat, AT_SYMLINK_NOFOLLOW, 0, 0])
+    };
+    if result == 0 { folded(&stat) } else { 0 }
+}
+
 /// Device and inode of a struct stat in one word.
 fn folded(stat: &[u64; 18]) -> u64 {
     stat[1] ^ stat[0].rotate_left(40)

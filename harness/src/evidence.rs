@@ -38,7 +38,7 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
         unedited: seen.unedited,
         unsettled: seen.unsettled,
         peak_bytes: seen.peak_bytes,
-        unmeasured: unmeasured(run, part),
+        unmeasured: unmeasured(run, case, part),
         ..Evidence::default()
     };
     if part.takes_rest {
@@ -67,6 +67,11 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
         let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
         evidence.subjects =
             descendants.iter().map(|descendant| descendant.command.clone()).collect();
+    }
+    if has_own_allocator(part) {
+        // What its allocator maps is the allocator's affair, and what it keeps nobody sees.
+        evidence.heap = None;
+        evidence.populations.retain(|population| population.resource != Resource::Mapping);
     }
     blind(&mut evidence);
     if evidence.unmeasured.iter().any(|unmeasured| unmeasured.probe == Resource::Mapping) {
@@ -402,8 +407,15 @@ fn unmeasured_heap(unmeasured: &[Unmeasured]) -> Option<String> {
 /// allocator's affair then, too.
 pub(crate) const OWN_ALLOCATOR: &str = "own allocator";
 
+/// Whether an unedited program brings its own allocator: libtest alone takes more than this from malloc.
+pub(crate) fn has_own_allocator(part: &Part<'_>) -> bool {
+    const CALLS_MIN: u64 = 64;
+    let heap = part.counts.last().and_then(|counts| counts.heap);
+    part.seen.unedited && part.rounds > 0 && heap.is_some_and(|heap| heap.calls < CALLS_MIN)
+}
+
 /// What could not be looked at in this trial.
-fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
+fn unmeasured(run: &Run, case: &Case, part: &Part<'_>) -> Vec<Unmeasured> {
     let seen = part.seen;
     let mut unmeasured = run.blind_probes();
     let own_allocator = unmeasured_heap(&unmeasured);
@@ -427,6 +439,10 @@ fn unmeasured(run: &Run, part: &Part<'_>) -> Vec<Unmeasured> {
                 );
             }
         }
+    }
+    // The heap of an unedited test is only listed, so nothing is missed unless it has a budget.
+    if has_own_allocator(part) && case.budget.allowed(Resource::Heap) > 0 {
+        add(Resource::Heap, &format!("{OWN_ALLOCATOR}: its blocks cannot be counted"));
     }
     let Some(last) = part.counts.last() else { return unmeasured };
     if let Err(unavailable) = &last.fds {

@@ -12,7 +12,7 @@ use watertight_report::model::{
 };
 
 use crate::case::{Budget, Case, Net};
-use crate::evidence::{evidence, explain, is_suspected, own_heap_grows};
+use crate::evidence::{evidence, explain, has_own_allocator, is_suspected, own_heap_grows};
 use crate::explain::Namer;
 use crate::judge::{self, Evidence, Population, deltas};
 use crate::observe::{Observation, Purpose, Script, observe};
@@ -281,6 +281,11 @@ fn notes(run: &Run, case: &Case, part: &Part<'_>) -> Vec<String> {
         notes.push(format!(
             "The body could not be repeated, so only its first runs count: {failure}"
         ));
+    }
+    if has_own_allocator(part) {
+        notes.push(
+            "The program has an allocator of its own, so its heap and its mappings were not looked at.".to_owned(),
+        );
     }
     if part.outcome != Outcome::Passed
         && seen.net == NetRecord::Private

@@ -86,7 +86,7 @@ fn audit(program: Program, wrapping: &Wrapping, arguments: &Arguments) -> Result
         None => listing::list(&program, arguments)?,
     };
     let mut cases: Vec<Case> = tests.iter().map(|test| case(test, wrapping)).collect();
-    let suite = naming::suite(&program.path);
+    let suite = naming::suite(&program.path, wrapping);
     let config = Config::load().map_err(|error| error.to_string())?;
     config.apply(&suite.name, &Settings::default(), &mut cases);
     for case in &mut cases {

@@ -67,6 +67,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     let mut wrapping = Wrapping::default();
     wrapping.private_net = arguments.net == "private";
     wrapping.runner = project.runner.clone();
+    wrapping.options = project::options(&arguments.rest);
     let mut set = |name: &str, value: OsString| {
         wrapping.before.push((name.to_owned(), std::env::var(name).ok()));
         command.env(name, value);

@@ -45,7 +45,7 @@ pub(super) fn left(
     let has_segments = noted.iter().any(|(_, _, entry)| entry.kind == ENTRY_SYSV_SHM);
     let segments = if has_segments { shm::segments() } else { Vec::new() };
     let thing = |pid: u32, entry: &Noted| match entry.kind {
-        ENTRY_PATH => run.places.left(Path::new(&entry.text)).map(Thing::Path),
+        ENTRY_PATH => run.places.left(Path::new(&entry.text), entry.value).map(Thing::Path),
         _ => {
             let is_it = |segment: &&shm::Segment| segment.id == entry.identity;
             let segment = segments.iter().find(is_it).filter(|segment| segment.creator == pid)?;

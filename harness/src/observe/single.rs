@@ -13,7 +13,8 @@ use super::{Ended, Watch};
 use crate::births::Births;
 use crate::case::Case;
 use crate::probe::blocked::{Blocked, blocked, pauses};
-use crate::probe::{process, thread};
+use crate::probe::process;
+use crate::probe::thread;
 use crate::region::RegionMap;
 use crate::settle::Backoff;
 use crate::snapshot::{Counts, Inventory};
@@ -24,8 +25,12 @@ use crate::table::{GO_AGAIN, STAGE_EXIT};
 const PATIENCE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// What an idle thread of a pool may wait before it leaves: half a minute is the longest that is common.
 const IDLE: Duration = Duration::from_secs(35);
-/// A thread that has woken so often and is still there goes on for ever.
+/// A thread that has woken so often goes on: to its end, if that is near, or for ever.
 const WAKES: u64 = 3;
+/// What such a one is given.
+const ROUNDS: Duration = Duration::from_secs(10);
+/// What a thread may take that is only leaving: its note goes before it does.
+const LEAVING: Duration = Duration::from_millis(200);
 
 impl Watch<'_> {
     /// Lets the main process run. `is_once` tells whether what a stack made is made once in a process;
@@ -77,32 +82,36 @@ impl Watch<'_> {
             if !moved {
                 return now;
             }
-            if !self.may_be_accused(is_once) {
+            let until = match self.suspicion(is_once) {
+                Suspicion::None => begun,
+                Suspicion::Leaving => begun + LEAVING,
+                Suspicion::Some => self.hope(begun, &mut seen),
+            };
+            if Instant::now() >= until || !backoff.pause() {
                 // Who has gone since the counts were taken has taken along what was its own.
-                return self.counts_now();
-            }
-            if Instant::now() >= self.hope(begun, &mut seen) || !backoff.pause() {
-                // Who has gone since the counts were taken may have released something.
                 return self.counts_now();
             }
         }
     }
 
-    /// Whether something is there that is not made once, as far as the program's symbols tell.
-    fn may_be_accused(&self, is_once: &dyn Fn(&RegionMap, u32) -> bool) -> bool {
-        let Some(region) = &self.region else { return true };
+    /// What may be held against the test, as far as the program's symbols tell.
+    fn suspicion(&self, is_once: &dyn Fn(&RegionMap, u32) -> bool) -> Suspicion {
+        let Some(region) = &self.region else { return Suspicion::Some };
         let mut births = Births::default();
         births.take(self.first.clone(), 0, Some(region));
         births.take(Inventory::read(self.pid), 1, Some(region));
         let fds = births.fds().into_iter().map(|(_, birth)| birth.stack);
-        let threads = births
-            .threads(self.control.exit_thread.load(Acquire))
-            .into_iter()
-            .map(|(_, birth)| birth.stack);
+        let threads = births.threads(self.control.exit_thread.load(Acquire));
+        let leaving = threads.iter().any(|(_, birth)| birth.stack.is_none());
+        let threads = threads.into_iter().map(|(_, birth)| birth.stack);
         let mut things = fds.chain(threads).peekable();
-        // Locks and mappings are the work of somebody who may let them go.
-        things.peek().is_none()
+        // With neither it is locks and mappings, the work of somebody who may let them go.
+        if things.peek().is_none()
             || things.any(|stack| stack.is_some_and(|stack| !is_once(region, stack)))
+        {
+            return Suspicion::Some;
+        }
+        if leaving { Suspicion::Leaving } else { Suspicion::None }
     }
 
     /// Until when what is there may still be released.
@@ -118,12 +127,15 @@ impl Watch<'_> {
             let goes_on = pauses.saturating_sub(before.pauses) >= WAKES;
             let until = match blocked(main, tid) {
                 Blocked::Inside => begun,
-                Blocked::Timed if !goes_on => {
+                // It sleeps longer than anyone would wait.
+                Blocked::Timed(Some(left)) if left > IDLE => begun,
+                Blocked::Timed(_) if !goes_on => {
                     before.woke = Instant::now();
                     begun + IDLE
                 }
                 // One that has just woken may be about to leave.
-                _ => (if goes_on { begun } else { before.woke }) + self.settle,
+                _ if goes_on => begun + ROUNDS.max(self.settle),
+                _ => before.woke + self.settle,
             };
             hope = hope.max(until);
         }
@@ -131,6 +143,14 @@ impl Watch<'_> {
         let runs = |pid: &u32| process::is_running(*pid);
         if children.iter().any(runs) { hope.max(begun + self.settle) } else { hope }
     }
+}
+
+/// What may be held against a test.
+enum Suspicion {
+    None,
+    /// A thread without a note: it is leaving, or libc's own.
+    Leaving,
+    Some,
 }
 
 /// What was seen of a thread while waiting.

@@ -4,6 +4,7 @@
 //! it. Only what is left in a temporary place is held against the test: elsewhere a file may be meant.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// A path that is still there.
@@ -67,9 +68,13 @@ impl Places {
         }
     }
 
-    /// The path with where it lies and what is in it; none where it has gone, or is the harness's.
-    pub(crate) fn left(&self, path: &Path) -> Option<Left> {
+    /// The path with where it lies and what is in it; none where it has gone, is the harness's, or is not what
+    /// was made there: `inode` is that with its device, as the agent folds them, 0 for any.
+    pub(crate) fn left(&self, path: &Path, inode: u64) -> Option<Left> {
         let data = fs::symlink_metadata(path).ok()?;
+        if inode != 0 && inode != data.ino() ^ data.dev().rotate_left(40) {
+            return None;
+        }
         if self.own.iter().any(|own| path.starts_with(own)) {
             return None;
         }
@@ -110,8 +115,22 @@ mod tests {
         let project = tempfile::tempdir().unwrap();
         let places = Places::new(vec![project.path().to_owned()], Vec::new());
         fs::write(project.path().join("a"), "four").unwrap();
-        let left = places.left(&project.path().join("a")).unwrap();
+        let left = places.left(&project.path().join("a"), 0).unwrap();
         assert_eq!((left.place, left.files, left.bytes), (Place::Elsewhere, 1, 4));
+    }
+
+    #[test]
+    fn what_somebody_else_has_made_there_is_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&path, "").unwrap();
+        fs::write(&other, "").unwrap();
+        let data = fs::metadata(&path).unwrap();
+        let inode = data.ino() ^ data.dev().rotate_left(40);
+        let places = Places::new(Vec::new(), Vec::new());
+        assert!(places.left(&path, inode).is_some());
+        fs::rename(&other, &path).unwrap();
+        assert!(places.left(&path, inode).is_none());
     }
 
     #[test]
@@ -120,11 +139,11 @@ mod tests {
         fs::create_dir(other.path().join("sub")).unwrap();
         fs::write(other.path().join("sub/a"), "12345").unwrap();
         let places = Places::new(Vec::new(), Vec::new());
-        let left = places.left(other.path()).unwrap();
+        let left = places.left(other.path(), 0).unwrap();
         assert_eq!((left.place, left.is_directory), (Place::Temporary, true));
         assert_eq!((left.files, left.bytes), (1, 5));
-        assert_eq!(places.left(&other.path().join("gone")), None);
+        assert_eq!(places.left(&other.path().join("gone"), 0), None);
         let own = Places::new(Vec::new(), vec![other.path().to_owned()]);
-        assert_eq!(own.left(&other.path().join("sub")), None);
+        assert_eq!(own.left(&other.path().join("sub"), 0), None);
     }
 }

@@ -3,16 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::wrapping::Wrapping;
+
 /// A suite's name, and the command that runs it again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Suite {
     pub(super) name: String,
+    /// While it is put together, the part that names the target.
     pub(super) command: String,
 }
 
 /// A binary's suite. Cargo tells the package; rustc has written beside the binary which source it was made
 /// from (the dep-info file, `BINARY.d`).
-pub(super) fn suite(binary: &Path) -> Suite {
+pub(super) fn suite(binary: &Path, wrapping: &Wrapping) -> Suite {
     let stem = binary.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let crate_name = stem.rsplit_once('-').map_or(stem.as_str(), |(name, _hash)| name);
     let package = std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| crate_name.to_owned());
@@ -20,6 +23,9 @@ pub(super) fn suite(binary: &Path) -> Suite {
         .ok()
         .and_then(|text| root_source(&text));
     let mut suite = named(&package, crate_name, source.as_deref());
+    let net = wrapping.private_net.then_some(" --net private").unwrap_or_default();
+    let options: String = wrapping.options.iter().map(|option| format!(" {option}")).collect();
+    suite.command = format!("cargo watertight test{net} {}{options}", suite.command);
     if let Some(id) = std::env::var("NEXTEST_BINARY_ID").ok().filter(|id| !id.is_empty()) {
         suite.name = id;
     }
@@ -56,14 +62,14 @@ fn named(package: &str, crate_name: &str, source: Option<&Path>) -> Suite {
     } else if file == "main.rs" {
         ("bin/", "--bin", package.to_owned())
     } else if file == "lib.rs" || crate_name == package.replace('-', "_") {
-        let command = format!("cargo watertight test -p {package} --lib");
+        let command = format!("-p {package} --lib");
         return Suite { name: package.to_owned(), command };
     } else {
         ("", "--test", crate_name.to_owned())
     };
     Suite {
         name: format!("{package}::{kind}{target}"),
-        command: format!("cargo watertight test -p {package} {flag} {target}"),
+        command: format!("-p {package} {flag} {target}"),
     }
 }
 
@@ -75,7 +81,7 @@ mod tests {
     fn targets_are_named_as_nextest_names_them() {
         let suite = |crate_name: &str, source: &str| {
             let suite = named("my-app", crate_name, Some(Path::new(source)));
-            let command = suite.command.strip_prefix("cargo watertight test -p my-app ").unwrap();
+            let command = suite.command.strip_prefix("-p my-app ").unwrap();
             (suite.name, command.to_owned())
         };
         let pair = |name: &str, command: &str| (name.to_owned(), command.to_owned());

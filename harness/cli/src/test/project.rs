@@ -1,5 +1,6 @@
 //! The project that cargo is about to test: where its target folder is, and who runs its test binaries.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -70,7 +71,9 @@ impl Project {
     /// then points.
     pub(super) fn ledger(&self) -> anyhow::Result<PathBuf> {
         if let Some(named) = std::env::var_os("WATERTIGHT_LEDGER").filter(|it| !it.is_empty()) {
-            return Ok(std::path::absolute(named)?);
+            let path = std::path::absolute(named)?;
+            ledger::Ledger::open(&path)?;
+            return Ok(path);
         }
         let path = ledger::path_in(&self.target_directory, &self.run);
         // Made at once, so that `latest` and its readers speak of this run also where it ends early.
@@ -127,6 +130,39 @@ fn values<'a>(words: &'a [&OsStr], option: &'a str) -> impl Iterator<Item = Stri
         }
         word.strip_prefix(option)?.strip_prefix('=').map(str::to_owned)
     })
+}
+
+/// The options that say how a project is built, as a shell takes them: to run one of its tests again they must
+/// be there again.
+pub(super) fn options(arguments: &[OsString]) -> Vec<String> {
+    const FLAGS: [&str; 4] = ["--all-features", "--no-default-features", "--release", "-r"];
+    const VALUED: [&str; 10] = [
+        "--features",
+        "-F",
+        "--profile",
+        "--cargo-profile",
+        "--target",
+        "--target-dir",
+        "--manifest-path",
+        "--config",
+        "--lockfile-path",
+        "-Z",
+    ];
+    let mut options = Vec::new();
+    let mut words =
+        arguments.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().unwrap_or_default();
+        let is_joined = word.contains('=');
+        if FLAGS.contains(&&*word) || is_joined && VALUED.contains(&name) {
+            options.push(word.replacen("--cargo-profile", "--profile", 1));
+        } else if VALUED.contains(&&*word) {
+            options.push(word.replacen("--cargo-profile", "--profile", 1));
+            options.extend(words.next().map(Cow::into_owned));
+        }
+    }
+    let quoted = options.iter().filter_map(|option| shlex::try_quote(option).ok());
+    quoted.map(Cow::into_owned).collect()
 }
 
 /// Which part of the tests nextest is told to run: `--partition hash:1/3`, `count:` or `slice:` alike.
@@ -193,6 +229,14 @@ mod tests {
         assert_eq!(shard(&words("run --partition hash:2/5")).as_deref(), Some("2/5"));
         assert_eq!(shard(&words("--partition=slice:1/3")).as_deref(), Some("1/3"));
         assert_eq!(shard(&words("-p a")), None);
+    }
+
+    #[test]
+    fn what_a_build_needs_is_kept() {
+        let kept =
+            options(&words("-p a --features x,y -E test(a) --release --target=t -- --exact b"));
+        assert_eq!(kept, ["--features", "'x,y'", "--release", "'--target=t'"]);
+        assert_eq!(options(&words("run --cargo-profile ci")), ["--profile", "ci"]);
     }
 
     #[test]

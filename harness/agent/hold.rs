@@ -49,6 +49,7 @@ pub(crate) fn begin() {
         // The program has replaced itself by exec: it has begun already.
         return;
     }
+    control.body_tp.store(sys::thread_pointer(), Relaxed);
     control.stage.store(STAGE_BOUNDARY, Release);
     control.boundary.store(1, Release);
     tell(control);

@@ -2,7 +2,7 @@
 //! the supervisor asks the file system, so removing needs no hook.
 //!
 //! What lies below a directory that was created as well has no entry: the directory speaks for it. With a path
-//! goes the inode: in a shared directory another process may make the same path again once this one is gone.
+//! goes its birth: in a shared directory another process may make the same path again once this one is gone.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::sync::atomic::Ordering::*;
@@ -67,7 +67,7 @@ pub(crate) fn created(at: c_int, path: &[u8]) {
     // The last byte stays NUL.
     let mut absolute = [0u8; ENTRY_TEXT + 1];
     let Some(len) = resolve(at, path, &mut absolute[..ENTRY_TEXT]) else { return };
-    let inode = sys::inode_at(&absolute);
+    let birth = sys::birth_at(&absolute);
     let path = &absolute[..len];
     let mut hash = TEXT_HASH;
     let mut from = 0;
@@ -84,7 +84,7 @@ pub(crate) fn created(at: c_int, path: &[u8]) {
         // Removing a path needs no hook, so the entries of what has gone are still there.
         entry::forget_over(region, ENTRY_PATH, hash, has_gone);
     }
-    let facts = Facts { text: path, value: inode, ..Facts::default() };
+    let facts = Facts { text: path, value: birth, ..Facts::default() };
     entry::put(region, control, ENTRY_PATH, hash, note::stack_id(region, control), facts);
 }
 
@@ -98,7 +98,7 @@ fn replaced(at: c_int, path: &[u8]) {
     // As `created` has it: each part with the slash before it.
     let hash = parts.fold(TEXT_HASH, |hash, part| text_hash(text_hash(hash, b"/"), part));
     if let Some(entry) = entry::find(region, ENTRY_PATH, hash) {
-        entry.value.store(sys::inode_at(&absolute), Release);
+        entry.value.store(sys::birth_at(&absolute), Release);
     }
 }
 

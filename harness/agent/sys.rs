@@ -59,6 +59,7 @@ pub(crate) const PRLIMIT64: usize = 302;
 pub(crate) const GETCWD: usize = 79;
 pub(crate) const READLINKAT: usize = 267;
 pub(crate) const NEWFSTATAT: usize = 262;
+pub(crate) const STATX: usize = 332;
 
 const O_RDWR: usize = 2;
 const O_CREAT: usize = 0o100;
@@ -224,16 +225,26 @@ pub(crate) fn inode_of(path: &CStr) -> u64 {
     if result == 0 { folded(&stat) } else { 0 }
 }
 
-/// The same of a path that ends with NUL, and of a link itself.
-pub(crate) fn inode_at(path: &[u8]) -> u64 {
+/// Inode and birth of what a path that ends with NUL names, a link itself, folded (statx(2)): file systems
+/// give an inode's number to the next file as soon as it is free. 0 when it cannot be told.
+pub(crate) fn birth_at(path: &[u8]) -> u64 {
     const AT_SYMLINK_NOFOLLOW: usize = 0x100;
-    let mut stat = [0u64; 18];
-    // SAFETY: the path ends with NUL; the buffer has the size of struct stat.
+    const STATX_INO: usize = 0x100;
+    const STATX_BTIME: usize = 0x800;
+    // struct statx has 256 bytes: stx_mask at 0, stx_ino at 32, stx_btime at 80 (linux/stat.h).
+    let mut stat = [0u64; 32];
+    // SAFETY: the path ends with NUL; the buffer has the size of struct statx.
     let result = unsafe {
-        let (path, stat) = (path.as_ptr() as usize, stat.as_mut_ptr() as usize);
-        syscall(NEWFSTATAT, [AT_FDCWD as usize, path, stat, AT_SYMLINK_NOFOLLOW, 0, 0])
+        let (path, to) = (path.as_ptr() as usize, stat.as_mut_ptr() as usize);
+        let wants = STATX_INO | STATX_BTIME;
+        syscall(STATX, [AT_FDCWD as usize, path, AT_SYMLINK_NOFOLLOW, wants, to, 0])
     };
-    if result == 0 { folded(&stat) } else { 0 }
+    if result != 0 {
+        return 0;
+    }
+    let is_born = stat[0] as usize & STATX_BTIME != 0;
+    let (seconds, nanos) = if is_born { (stat[10], stat[11] & 0xffff_ffff) } else { (0, 0) };
+    stat[4] ^ seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos).rotate_left(20)
 }
 
 /// Device and inode of a struct stat in one word.

@@ -6,6 +6,7 @@ mod stairs;
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 
 use watertight_report::model::{Net as NetRecord, Outcome, Resource, Unmeasured};
 
@@ -407,11 +408,13 @@ fn unmeasured_heap(unmeasured: &[Unmeasured]) -> Option<String> {
 /// allocator's affair then, too.
 pub(crate) const OWN_ALLOCATOR: &str = "own allocator";
 
-/// Whether an unedited program brings its own allocator: libtest alone takes more than this from malloc.
+/// Whether an unedited program brings its own allocator: libtest's own thread takes more than this from
+/// malloc, and libc itself little.
 pub(crate) fn has_own_allocator(part: &Part<'_>) -> bool {
     const CALLS_MIN: u64 = 64;
-    let heap = part.counts.last().and_then(|counts| counts.heap);
-    part.seen.unedited && part.rounds > 0 && heap.is_some_and(|heap| heap.calls < CALLS_MIN)
+    let thread = part.seen.control.body_tp.load(Relaxed);
+    let calls = part.seen.region.as_ref().map(|region| region.calls_of(thread));
+    part.seen.unedited && part.rounds > 0 && calls.is_some_and(|calls| calls < CALLS_MIN)
 }
 
 /// What could not be looked at in this trial.

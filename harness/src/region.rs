@@ -138,6 +138,12 @@ impl RegionMap {
         heap
     }
 
+    /// How many blocks were handed out to a live thread, by its thread pointer.
+    pub(crate) fn calls_of(&self, thread: usize) -> u64 {
+        let own = |shard: &&table::Shard| shard.owner.load(Relaxed) == thread;
+        self.shards_in_use().find(own).map_or(0, |shard| shard.allocs.load(Relaxed))
+    }
+
     /// The heap counters that anyone has ever written, the shared ones among them.
     fn shards_in_use(&self) -> impl Iterator<Item = &table::Shard> {
         let words = self.shards_used.iter().map(|word| word.load(Acquire)).enumerate();

@@ -108,7 +108,7 @@ pub(crate) struct Control {
     pub(crate) case: AtomicU32,
     /// Stack address of the entry of the body: stacks are cut there. 0 outside a body.
     pub(crate) body_sp: AtomicUsize,
-    /// Thread pointer of the thread that runs the body.
+    /// Thread pointer of the thread that runs the body; in an unedited program of its first thread.
     pub(crate) body_tp: AtomicUsize,
     /// Device and inode, folded, of the program that is the main process of an unedited trial: what
     /// starts it may be another.

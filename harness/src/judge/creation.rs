@@ -18,7 +18,7 @@ pub(crate) fn is_once_initialiser(function: &str) -> bool {
         "signal_hook_registry::",
         // Threads of the whole process, started by whoever comes first: a pool, a reaper, a reactor, a timer.
         "blocking::Executor::",
-        "async_process::Reaper",
+        "async_process::Reaper::start_driver_thread",
         "async_io::driver::",
         "futures_timer::native::global::",
         // What std reads of each object to name a panic's frames, it keeps.

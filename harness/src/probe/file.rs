@@ -3,9 +3,10 @@
 //! lstat(2) for each path that the agent noted (2 us); a directory's size is summed over what lies in
 //! it. Only what is left in a temporary place is held against the test: elsewhere a file may be meant.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// A path that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +70,10 @@ impl Places {
     }
 
     /// The path with where it lies and what is in it; none where it has gone, is the harness's, or is not what
-    /// was made there: `inode` is that with its device, as the agent folds them, 0 for any.
-    pub(crate) fn left(&self, path: &Path, inode: u64) -> Option<Left> {
+    /// was made there: `birth` is as the agent has noted it, 0 for any.
+    pub(crate) fn left(&self, path: &Path, birth: u64) -> Option<Left> {
         let data = fs::symlink_metadata(path).ok()?;
-        if inode != 0 && inode != data.ino() ^ data.dev().rotate_left(40) {
+        if birth != 0 && birth != birth_of(&data) {
             return None;
         }
         if self.own.iter().any(|own| path.starts_with(own)) {
@@ -86,6 +87,12 @@ impl Places {
         }
         Some(Left { path: path.to_owned(), place, is_directory: data.is_dir(), files, bytes })
     }
+}
+
+/// Inode and birth in one word, as the agent folds them.
+fn birth_of(data: &Metadata) -> u64 {
+    let born = data.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    data.ino() ^ born.map_or(0, |born| born.as_nanos() as u64).rotate_left(20)
 }
 
 /// Adds up what lies in a directory. Links are not followed.
@@ -126,11 +133,11 @@ mod tests {
         fs::write(&path, "").unwrap();
         fs::write(&other, "").unwrap();
         let data = fs::metadata(&path).unwrap();
-        let inode = data.ino() ^ data.dev().rotate_left(40);
+        let birth = birth_of(&data);
         let places = Places::new(Vec::new(), Vec::new());
-        assert!(places.left(&path, inode).is_some());
+        assert!(places.left(&path, birth).is_some());
         fs::rename(&other, &path).unwrap();
-        assert!(places.left(&path, inode).is_none());
+        assert!(places.left(&path, birth).is_none());
     }
 
     #[test]

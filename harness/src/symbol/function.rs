@@ -36,6 +36,11 @@ pub(super) fn is_shim(function: &str) -> bool {
     let is_of_trait = function.starts_with("core::ops::function::")
         || function.starts_with('<') && function.contains(" as core::ops::function::");
     let last = without_generics(function).rsplit("::").next();
+    // What the compiler writes around an allocator has the line of the `#[global_allocator]`.
+    if last.is_some_and(|last| ["__rust_", "__rg_", "__rdl_"].iter().any(|it| last.starts_with(it)))
+    {
+        return true;
+    }
     is_of_trait && matches!(last, Some("call_once" | "call_mut" | "call"))
         || function.contains("{shim:")
         || function.contains("shim}}")

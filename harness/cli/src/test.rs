@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use watertight::unedited::{self, Wrapping};
 
+use crate::acceptance::Acceptance;
 use crate::talk::Talk;
 use project::Project;
 
@@ -54,6 +55,8 @@ pub(crate) fn runner() -> Option<ExitCode> {
 /// Runs cargo; gives its exit code.
 pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     let project = Project::find(&arguments.rest)?;
+    // What is wrong in the file is said before anything is built.
+    let acceptance = Acceptance::load(talk)?;
     let mut command = Command::new(project::cargo());
     command.arg(match tool {
         Tool::Cargo => "test",
@@ -85,6 +88,6 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     talk.detail(format_args!("{command:?}"));
     let code = signals::run(command, tool)
         .with_context(|| format!("{} could not be run", project::cargo().to_string_lossy()))?;
-    conclusion::print(&ledger, &project.run, code, talk)?;
+    conclusion::print(&ledger, &project.run, code, acceptance, talk)?;
     Ok(code)
 }

@@ -7,15 +7,26 @@ use watertight_report::model::Record;
 use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
+use crate::acceptance::Acceptance;
 use crate::exit;
 use crate::talk::Talk;
 
-/// Reads what the run has written, and says it in one line on stderr.
-pub(super) fn print(ledger: &Path, run: &str, code: u8, talk: &Talk) -> anyhow::Result<()> {
+/// Reads what the run has written, and says it in one line on stderr, with a line for each entry of the
+/// acceptance file that has to go.
+pub(super) fn print(
+    ledger: &Path,
+    run: &str,
+    code: u8,
+    mut acceptance: Acceptance,
+    talk: &Talk,
+) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     for record in ledger::read(ledger)? {
         match record {
-            Ok(Record::Trial(trial)) if trial.run == run => summary.add(&trial),
+            Ok(Record::Trial(trial)) if trial.run == run => {
+                summary.add(&trial);
+                acceptance.note(&trial);
+            }
             Ok(_) => {}
             Err(error) => talk.warn(format_args!("{}: {error}", ledger.display())),
         }
@@ -28,6 +39,7 @@ pub(super) fn print(ledger: &Path, run: &str, code: u8, talk: &Talk) -> anyhow::
         return Ok(());
     }
     summary.ledger = Some(shown(ledger));
+    summary.remarks = acceptance.remarks();
     let style = Style { colour: talk.is_coloured(), ..Style::default() };
     anstream::eprintln!("{}", terminal::summary(&summary, &style));
     if !summary.is_green() {

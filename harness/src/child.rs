@@ -16,6 +16,7 @@ use crate::failed::Failed;
 use crate::gauge;
 use crate::namespace;
 use crate::region::{self, ControlMap, write_text};
+use crate::rehearsal;
 use crate::table::{
     BODY_FAILED, BODY_PASSED, BODY_RUNNING, Control, ENV_MAIN, ENV_TABLE, GO_AGAIN, GO_LEAVE,
     NET_PRIVATE, NET_REFUSED, STAGE_BODY, STAGE_BOUNDARY,
@@ -39,7 +40,7 @@ pub(crate) enum Role {
 /// Tells what this process is, and enters the trial where it is its main process. The first thing in
 /// `main`: there must be no other thread yet.
 pub(crate) fn enter() -> Role {
-    if let Some(code) = namespace::rehearsal() {
+    if let Some(code) = rehearsal::enter() {
         return Role::Rehearsed(code);
     }
     let started_by_us = std::env::var_os(ENV_MAIN).is_some();

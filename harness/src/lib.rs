@@ -48,6 +48,7 @@ mod shared;
 mod canary;
 mod child;
 mod namespace;
+mod rehearsal;
 #[cfg(feature = "tokio")]
 mod runtime;
 mod subject;

@@ -8,36 +8,15 @@ use std::fs;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
-use std::process::{Command, ExitCode, Stdio};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-/// Tells a process of this binary to try it and end with the errno as its exit code.
-const REHEARSAL: &str = "WATERTIGHT_REHEARSAL";
-
-/// Why no private network can be entered, as a process that is thrown away has found out. A system may let
-/// the namespace be made and refuse what it is for (AppArmor on Ubuntu, a root without CAP_SETFCAP), and
-/// then there is no way back.
-pub(crate) fn rehearse() -> Option<Errno> {
-    let own = std::env::current_exe().ok()?;
-    let status = Command::new(own).env(REHEARSAL, "1").stdin(Stdio::null()).status().ok()?;
-    let code = status.code().unwrap_or(Errno::EIO as i32);
-    (code != 0).then(|| Errno::from_raw(code))
-}
-
-/// Does so where this process was started for it; the first thing in `main`.
-pub(crate) fn rehearsal() -> Option<ExitCode> {
-    std::env::var_os(REHEARSAL)?;
-    let errno = enter().err().map_or(0, |errno| errno as i32);
-    Some(ExitCode::from(u8::try_from(errno).unwrap_or(u8::MAX)))
-}
-
 /// Enters a private network namespace with its loopback interface up.
 ///
 /// # Errors
-/// The errno of the last rung. The process may then have no network at all: see [`rehearse`].
+/// The errno of the last rung. The process may then have no network at all: see `rehearsal`.
 pub(crate) fn enter() -> Result<(), Errno> {
     let (uid, gid) = (geteuid(), getegid());
     match unshare(CloneFlags::CLONE_NEWNET) {

@@ -18,10 +18,10 @@ use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Shard, 
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::judge::is_once_initialiser;
-use crate::namespace;
 use crate::probe::file::{Places, SHM};
 use crate::probe::process;
 use crate::region::RegionMap;
+use crate::rehearsal;
 use crate::slots::Slots;
 use crate::subject::{Spawn, Subject, next_trial};
 use crate::symbol::{Symbolizer, workspace};
@@ -217,7 +217,7 @@ impl Run {
     /// Why no trial can have a network of its own: tried by the run's first process, and told to the others by
     /// its record.
     pub(crate) fn net_refused(&self) -> Option<&str> {
-        let try_it = || namespace::rehearse().map(|errno| errno.to_string());
+        let try_it = || rehearsal::rehearse().map(|errno| errno.to_string());
         self.net_refused.get_or_init(try_it).as_deref()
     }
 

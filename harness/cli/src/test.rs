@@ -88,6 +88,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     talk.detail(format_args!("{command:?}"));
     let code = signals::run(command, tool)
         .with_context(|| format!("{} could not be run", project::cargo().to_string_lossy()))?;
-    conclusion::print(&ledger, &project.run, code, acceptance, talk)?;
+    let lists = arguments.rest.iter().any(|word| word == "--list" || word == "--no-run");
+    conclusion::print(&ledger, &project.run, code, lists, acceptance, talk)?;
     Ok(code)
 }

@@ -23,7 +23,7 @@ pub(super) fn suite(binary: &Path, wrapping: &Wrapping) -> Suite {
         .ok()
         .and_then(|text| root_source(&text));
     let mut suite = named(&package, crate_name, source.as_deref());
-    let net = wrapping.private_net.then_some(" --net private").unwrap_or_default();
+    let net = if wrapping.private_net { " --net private" } else { "" };
     let options: String = wrapping.options.iter().map(|option| format!(" {option}")).collect();
     suite.command = format!("cargo watertight test{net} {}{options}", suite.command);
     if let Some(id) = std::env::var("NEXTEST_BINARY_ID").ok().filter(|id| !id.is_empty()) {

@@ -17,6 +17,7 @@ pub(super) fn print(
     ledger: &Path,
     run: &str,
     code: u8,
+    lists: bool,
     mut acceptance: Acceptance,
     talk: &Talk,
 ) -> anyhow::Result<()> {
@@ -32,8 +33,8 @@ pub(super) fn print(
         }
     }
     if summary.cases == 0 {
-        // Where cargo has failed it has said why.
-        if code == exit::OK {
+        // Where cargo has failed it has said why, and a listing was all that was asked for.
+        if code == exit::OK && !lists {
             talk.warn("no test was audited: there is none of libtest's and no suite of our own");
         }
         return Ok(());

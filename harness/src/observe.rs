@@ -231,6 +231,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         control: &control,
         descendants: &descendants,
         stream: run.stream && !explain,
+        adopts: unedited.map(|_| Arc::clone(&run.running)),
     });
     let mut subject = match subject {
         Ok(subject) => subject,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -83,9 +83,7 @@ pub(crate) struct Run {
     /// Probes that did not see their canary.
     pub(crate) blind: Mutex<Vec<Unmeasured>>,
     /// Process ids of the main processes that are running now.
-    pub(crate) running: Mutex<Vec<u32>>,
-    /// Told when one is started.
-    pub(crate) started: Condvar,
+    pub(crate) running: Arc<Mutex<Vec<u32>>>,
     /// Set by Ctrl-C or SIGTERM.
     pub(crate) cancelled: AtomicBool,
     /// Print output as it comes.
@@ -130,8 +128,7 @@ impl Run {
             alone: RwLock::new(()),
             net_refused: OnceLock::new(),
             blind: Mutex::new(Vec::new()),
-            running: Mutex::new(Vec::new()),
-            started: Condvar::new(),
+            running: Arc::default(),
             cancelled: AtomicBool::new(false),
             stream,
         })
@@ -173,7 +170,6 @@ impl Run {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let subject = Subject::spawn(spawn)?;
         running.push(subject.pid);
-        self.started.notify_all();
         Ok(subject)
     }
 

@@ -45,9 +45,6 @@ impl Session {
         survivor::become_subreaper();
         let run = Arc::new(Run::open(subjects, stream, config)?);
         cancel::watch(&run);
-        if run.subjects.unedited.is_some() {
-            survivor::reap_orphans(&run);
-        }
         let begun = run.ledger.begin(&run.id, || {
             for unknown in &run.config.unknown {
                 eprintln!("watertight: {unknown}");

@@ -22,6 +22,7 @@ use crate::agent::Agent;
 use crate::descendant::Descendants;
 use crate::pidfd;
 use crate::region::{self, ControlMap};
+use crate::survivor;
 use crate::table::ENV_TABLE;
 
 /// How often descendants are sampled.
@@ -91,6 +92,8 @@ pub(crate) struct Spawn<'a> {
     pub(crate) descendants: &'a Arc<Mutex<Descendants>>,
     /// Print the output as it comes as well.
     pub(crate) stream: bool,
+    /// The main processes that run, where every other child of the supervisor is an orphan to be reaped.
+    pub(crate) adopts: Option<Arc<Mutex<Vec<u32>>>>,
 }
 
 impl Subject {
@@ -135,6 +138,7 @@ impl Subject {
             shared: Arc::clone(&shared),
             descendants: Arc::clone(spawn.descendants),
             stream: spawn.stream,
+            adopts: spawn.adopts,
         };
         let pump = std::thread::Builder::new()
             .name("pump".to_owned())
@@ -212,6 +216,7 @@ struct Pump {
     shared: Arc<Shared>,
     descendants: Arc<Mutex<Descendants>>,
     stream: bool,
+    adopts: Option<Arc<Mutex<Vec<u32>>>>,
 }
 
 impl Pump {
@@ -226,6 +231,9 @@ impl Pump {
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
                 self.descendants.lock().unwrap_or_else(PoisonError::into_inner).sample();
+                if let Some(running) = &self.adopts {
+                    survivor::reap_orphans(running);
+                }
             }
         }
         self.drain();

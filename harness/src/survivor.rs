@@ -5,11 +5,10 @@
 //! namespace. Survivors are findings, and then killed with their group.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use crate::pidfd;
 use crate::probe::process::{self, Stat};
@@ -37,36 +36,17 @@ pub(crate) fn become_subreaper() {
     let _ = nix::sys::prctl::set_child_subreaper(true);
 }
 
-/// Takes the exit status of every orphan as soon as it ends, on a thread of its own that lives as long as the
-/// process: a test may look whether a grandchild that it has killed is gone, as init would have seen to it.
-/// Only for a supervisor that starts nothing but main processes: whatever else is its child is an orphan.
-pub(crate) fn reap_orphans(run: &Arc<Run>) {
-    let run = Arc::clone(run);
-    let reaper = move || loop {
-        {
-            let running = run.running.lock().unwrap_or_else(PoisonError::into_inner);
-            let none = |running: &mut Vec<u32>| running.is_empty();
-            drop(run.started.wait_while(running, none));
+/// Takes the exit status of every orphan that has ended: a test may look whether a grandchild that it has
+/// killed is gone, as init would have seen to it. Only for a supervisor that starts nothing but main
+/// processes, `running`: whatever else is its child is an orphan.
+pub(crate) fn reap_orphans(running: &Mutex<Vec<u32>>) {
+    let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    let children = process::children(std::process::id()).unwrap_or_default();
+    for pid in children.into_iter().filter(|pid| !running.contains(pid)) {
+        if process::stat(pid).is_ok_and(|stat| stat.is_zombie()) {
+            reap(pid);
         }
-        let ended = next_ended();
-        let running = run.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(orphan) = ended.filter(|ended| !running.contains(ended)) {
-            reap(orphan);
-            continue;
-        }
-        drop(running);
-        // A main process is reaped by whoever listens to it, at once: the pause is for that.
-        Backoff::new(Instant::now() + KILLED).pause();
-    };
-    // Without the thread orphans are reaped when their trial is over.
-    let _ =
-        std::thread::Builder::new().name("reaper".to_owned()).stack_size(64 * 1024).spawn(reaper);
-}
-
-/// Waits until a child has ended, and leaves it to be reaped (waitid(2)); none where there is no child.
-fn next_ended() -> Option<u32> {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-    waitid(Id::All, flags).ok()?.pid().map(|pid| pid.as_raw() as u32)
+    }
 }
 
 /// Children of the supervisor that are nobody's orphans: its own main processes, and whatever a

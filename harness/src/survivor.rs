@@ -59,7 +59,12 @@ pub(crate) struct Strangers<'a> {
 impl<'a> Strangers<'a> {
     /// Whoever is there before a trial starts.
     pub(crate) fn before(run: &'a Run) -> Self {
-        Self { run, before: process::children(std::process::id()).unwrap_or_default() }
+        // Who runs the tests of another program has no other children.
+        let before = match run.subjects.unedited {
+            Some(_) => Vec::new(),
+            None => process::children(std::process::id()).unwrap_or_default(),
+        };
+        Self { run, before }
     }
 
     /// The children of the supervisor that are not among them, and the lock that keeps it so.

@@ -61,7 +61,7 @@ impl Watch<'_> {
         }
         body_over();
         let counts = self.settle_single(is_once);
-        self.note(counts, 1, true);
+        self.note(counts, 1, false);
         if let Some(region) = &self.region {
             // As in an explain run: nothing before the test, then what lives now.
             self.stacks = vec![HashMap::new(), HashMap::new(), region.live_stacks()];

@@ -26,6 +26,7 @@ pub mod ledger;
 mod lock;
 pub mod matrix;
 pub mod plain;
+pub mod published;
 mod raw_client;
 pub mod traps;
 mod wait;

@@ -1,0 +1,120 @@
+//! Ctrl-C and SIGTERM: everything that was started is ended, and the ledger says what became of each test.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use watertight_report::model::{Outcome, Verdict};
+use watertight_suites::command::{Call, Project, Started};
+use watertight_suites::{Ending, wait_for};
+
+/// Four tests that never end, each with a child that does not either.
+const TESTS: &str = r#"
+#[cfg(test)]
+fn waits_with_a_child() {
+    let mut child = std::process::Command::new("sleep").arg("86398.5").spawn().unwrap();
+    child.wait().unwrap();
+}
+#[test] fn one() { waits_with_a_child() }
+#[test] fn two() { waits_with_a_child() }
+#[test] fn three() { waits_with_a_child() }
+#[test] fn four() { waits_with_a_child() }
+"#;
+
+const TESTS_AT_ONCE: usize = 2;
+
+/// The variable that all processes of a run inherit, and nobody else has with this value.
+const MARK: &str = "CANCELLED_RUN";
+
+/// The living processes that have the mark, and whose command line has the word.
+fn marked(mark: &str, word: &str) -> usize {
+    let entry = format!("{MARK}={mark}");
+    let has = |path: &Path, name: &str, wanted: &[u8]| {
+        let bytes = fs::read(path.join(name)).unwrap_or_default();
+        wanted.is_empty() || memmem(&bytes, wanted)
+    };
+    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    let processes = processes.filter_map(|process| Some(process.ok()?.path()));
+    processes
+        .filter(|path| has(path, "environ", entry.as_bytes()))
+        .filter(|path| has(path, "cmdline", word.as_bytes()))
+        .count()
+}
+
+fn memmem(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Starts the command and waits until as many tests sleep as may run at once.
+fn asleep(project: &Project, call: Call, mark: &str) -> anyhow::Result<Started> {
+    // Built before, so that nobody is interrupted in it.
+    let built = project.cargo(["test", "--lib", "--no-run"]).end()?;
+    assert_eq!(built.code, Some(0), "{built}");
+    let started = call.env(MARK, mark).start()?;
+    wait_for("the tests sleep", || Ok(marked(mark, "86398.5") == TESTS_AT_ONCE))?;
+    Ok(started)
+}
+
+/// What must be so after a run that a signal has ended.
+fn assert_ended(project: &Project, started: Started, mark: &str, code: i32) -> Ending {
+    let said = started.end()?;
+    assert_eq!(said.code, Some(code), "{said}");
+    let trials = said.trials();
+    let count = |outcome| trials.iter().filter(|trial| trial.outcome == outcome).count();
+    assert_eq!(count(Outcome::Killed), TESTS_AT_ONCE, "{trials:#?}\n{said}");
+    assert_eq!(count(Outcome::Skipped), trials.len() - TESTS_AT_ONCE, "{trials:#?}");
+    assert!(trials.iter().all(|trial| trial.verdict != Verdict::Clean), "{trials:#?}");
+    wait_for("nothing of the run lives", || Ok(marked(mark, "") == 0))?;
+    let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
+    assert_eq!(gate.code, Some(1), "{gate}");
+    assert!(gate.out.contains("cancelled"), "{gate}");
+    Ok(())
+}
+
+fn mark(name: &str) -> String {
+    format!("{}-{name}", std::process::id())
+}
+
+#[test]
+fn ctrl_c_ends_everything_and_writes_the_ledger() -> Ending {
+    let project = crate::library("interrupted", TESTS);
+    let mark = mark("interrupted");
+    let call = project.watertight(["test", "--lib", "--", "--test-threads=2"]);
+    let started = asleep(&project, call, &mark)?;
+    // As a terminal does.
+    killpg(started.pid(), Signal::SIGINT)?;
+    assert_ended(&project, started, &mark, 130)
+}
+
+#[test]
+fn sigterm_for_the_command_alone_does_the_same() -> Ending {
+    let project = crate::library("terminated", TESTS);
+    let mark = mark("terminated");
+    let call = project.watertight(["test", "--lib", "--", "--test-threads=2"]);
+    let started = asleep(&project, call, &mark)?;
+    // As a CI job that is cancelled.
+    kill(started.pid(), Signal::SIGTERM)?;
+    assert_ended(&project, started, &mark, 143)
+}
+
+#[test]
+fn nextest_is_ended_as_well() -> Ending {
+    if !crate::nextest::is_here() {
+        return Ok(());
+    }
+    let project = crate::library("terminated-nextest", TESTS);
+    let mark = mark("terminated-nextest");
+    let call = project.watertight(["nextest", "--lib", "--test-threads=2"]);
+    let started = asleep(&project, call, &mark)?;
+    kill(started.pid(), Signal::SIGTERM)?;
+    // nextest starts none of the others, so they have no record.
+    let said = started.end()?;
+    assert_eq!(said.code, Some(143), "{said}");
+    let trials = said.trials();
+    assert_eq!(trials.len(), TESTS_AT_ONCE, "{said}");
+    assert!(trials.iter().all(|trial| trial.outcome == Outcome::Killed), "{trials:#?}");
+    wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
+    let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
+    assert_eq!(gate.code, Some(1), "{gate}");
+    Ok(())
+}

@@ -118,3 +118,58 @@ fn nextest_is_ended_as_well() -> Ending {
     assert_eq!(gate.code, Some(1), "{gate}");
     Ok(())
 }
+
+/// What is not libtest's runs without us around it, and must end all the same. Its doctest does not end by
+/// itself either.
+const PASSED_BY: &str = r#"
+/// ```
+/// std::process::Command::new("sleep").arg("86398.5").status().unwrap();
+/// ```
+pub fn documented() {}
+"#;
+const OWN_MAIN: &str = r#"
+fn main() {
+    std::process::Command::new("sleep").arg("86398.5").status().unwrap();
+}
+"#;
+const OWN_MANIFEST: &str = r#"
+[package]
+name = "passed-by"
+version = "0.1.0"
+edition = "2024"
+
+[[test]]
+name = "own"
+harness = false
+
+[workspace]
+"#;
+
+#[test]
+fn what_passes_us_by_is_ended_as_well() -> Ending {
+    let files =
+        [("Cargo.toml", OWN_MANIFEST), ("src/lib.rs", PASSED_BY), ("tests/own.rs", OWN_MAIN)];
+    let project = Project::written(crate::tmp(), "passed-by", &files)?;
+    for words in [["test", "--doc"].as_slice(), &["test", "--test", "own"]] {
+        let mark = mark(words[1]);
+        let started = project.watertight(words).env(MARK, &mark).start()?;
+        wait_for("the sleeper", || Ok(marked(&mark, "86398.5") == 1))?;
+        kill(started.pid(), Signal::SIGTERM)?;
+        let said = started.end()?;
+        assert_eq!(said.code, Some(143), "{said}");
+        wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
+    }
+    Ok(())
+}
+
+/// The binary that is running is not the last one: cargo must not start the others.
+#[test]
+fn nothing_is_started_after_the_signal() -> Ending {
+    let files = [("src/lib.rs", TESTS), ("tests/later.rs", TESTS)];
+    let project = Project::written(crate::tmp(), "later", &files)?;
+    let mark = mark("later");
+    let words = ["test", "--no-fail-fast", "--", "--test-threads=2"];
+    let started = asleep(&project, project.watertight(words), &mark)?;
+    kill(started.pid(), Signal::SIGTERM)?;
+    assert_ended(&project, started, &mark, 143)
+}

@@ -32,7 +32,9 @@ fn assert_kept(said: &Said, status: Status) {
         finding.resource == Resource::Heap && site == Some(("src/lib.rs", line))
     });
     let found = found.unwrap_or_else(|| panic!("{:#?}\n{said}", trial.findings));
-    assert_eq!((found.status, found.growth), (status, 100 << 10), "{found:?}");
+    assert_eq!(found.status, status, "{found:?}");
+    // The allocator may have given a few bytes more.
+    assert!((100 << 10..101 << 10).contains(&found.growth), "{found:?}");
     assert_eq!(trial.outcome, Outcome::Passed);
 }
 

@@ -120,15 +120,20 @@ fn a_ledger_is_reported_judged_and_accepted() -> Ending {
     assert_eq!(first.code, Some(101), "{first}");
     let of = |ledger: &Path, words: &[&str]| project.watertight(words).ledger(ledger).end();
 
+    let leaking: BTreeSet<&str> = planted().iter().map(|leak| leak.test).collect();
+    let (leaks, cases) = (planted().len(), leaking.len());
     let report = of(&first.ledger, &["report"])?;
     assert_eq!(report.code, Some(0), "{report}");
+    let sum = format!("{leaks} leaks in {cases} of {} cases", first.trials().len());
+    assert!(report.out.starts_with(&sum), "{report}");
+    let report = of(&first.ledger, &["report", "--all"])?;
     for leak in planted() {
-        assert!(report.out.contains(leak.test), "{}: {report}", leak.test);
+        let line = format!("at  {}:{}", leak.file, leak.line());
+        assert!(report.out.contains(&line), "{leak:?}: {report}");
     }
     let gate = of(&first.ledger, &["gate"])?;
     assert_eq!(gate.code, Some(1), "{gate}");
-    let leaking: BTreeSet<&str> = planted().iter().map(|leak| leak.test).collect();
-    assert!(gate.out.contains(&format!("{} cases leak", leaking.len())), "{gate}");
+    assert!(gate.out.contains(&format!("{cases} cases leak")), "{gate}");
 
     let accept = ["accept", "--all", "--reason", "there before", "--expires", "2999-12-31"];
     let accepted = of(&first.ledger, &accept)?;

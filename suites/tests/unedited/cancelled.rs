@@ -102,20 +102,26 @@ fn nextest_is_ended_as_well() -> Ending {
     if !crate::nextest::is_here() {
         return Ok(());
     }
-    let project = crate::library("terminated-nextest", TESTS);
-    let mark = mark("terminated-nextest");
-    let call = project.watertight(["nextest", "--lib", "--test-threads=2"]);
-    let started = asleep(&project, call, &mark)?;
-    kill(started.pid(), Signal::SIGTERM)?;
-    // nextest starts none of the others, so they have no record.
-    let said = started.end()?;
-    assert_eq!(said.code, Some(143), "{said}");
-    let trials = said.trials();
-    assert_eq!(trials.len(), TESTS_AT_ONCE, "{said}");
-    assert!(trials.iter().all(|trial| trial.outcome == Outcome::Killed), "{trials:#?}");
-    wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
-    let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
-    assert_eq!(gate.code, Some(1), "{gate}");
+    let project = crate::library("cancelled-nextest", TESTS);
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let mark = mark(signal.as_str());
+        let call = project.watertight(["nextest", "--lib", "--test-threads=2"]);
+        let started = asleep(&project, call, &mark)?;
+        match signal {
+            // As a terminal does.
+            Signal::SIGINT => killpg(started.pid(), signal)?,
+            _ => kill(started.pid(), signal)?,
+        }
+        // nextest starts none of the others, so they have no record.
+        let said = started.end()?;
+        assert_eq!(said.code, Some(code), "{said}");
+        let trials = said.trials();
+        assert_eq!(trials.len(), TESTS_AT_ONCE, "{said}");
+        assert!(trials.iter().all(|trial| trial.outcome == Outcome::Killed), "{trials:#?}");
+        wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
+        let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
+        assert_eq!(gate.code, Some(1), "{gate}");
+    }
     Ok(())
 }
 

@@ -98,7 +98,7 @@ fn every_planted_leak_is_named_with_its_line_and_nothing_else() -> Ending {
     assert!(special.iter().all(|name| names.contains(name)), "{names:?}");
     assert!(!names.contains("outcomes::is_ignored"), "it was ignored");
     assert!(said.out.contains("test outcomes::is_ignored ... ignored"), "{said}");
-    assert!(said.out.contains("Doc-tests leaky") && said.out.contains("(line 8) ... ok"), "{said}");
+    assert!(said.err.contains("Doc-tests leaky") && said.out.contains("(line 8) ... ok"), "{said}");
 
     let run = said.run();
     assert!(!run.canaries.is_empty() && run.canaries.iter().all(|it| it.seen), "{run:?}");
@@ -126,10 +126,15 @@ fn a_ledger_is_reported_judged_and_accepted() -> Ending {
     assert_eq!(report.code, Some(0), "{report}");
     let sum = format!("{leaks} leaks in {cases} of {} cases", first.trials().len());
     assert!(report.out.starts_with(&sum), "{report}");
-    let report = of(&first.ledger, &["report", "--all"])?;
+    let report: serde_json::Value =
+        serde_json::from_str(&of(&first.ledger, &["report", "--json"])?.out)?;
     for leak in planted() {
-        let line = format!("at  {}:{}", leak.file, leak.line());
-        assert!(report.out.contains(&line), "{leak:?}: {report}");
+        let is_it = |told: &&serde_json::Value| {
+            let (case, site) = (&told["case"], &told["finding"]["site"]);
+            *case == leak.test && site["file"] == leak.file && site["line"] == leak.line()
+        };
+        let findings = report["findings"].as_array().into_iter().flatten();
+        assert_eq!(findings.filter(is_it).count(), 1, "{leak:?}");
     }
     let gate = of(&first.ledger, &["gate"])?;
     assert_eq!(gate.code, Some(1), "{gate}");
@@ -165,9 +170,13 @@ fn a_failure_shows_what_leaks_and_the_next_command_finds_it_again() -> Ending {
     assert_eq!(said.code, Some(101), "{said}");
     let next = said.out.lines().find_map(|line| line.trim().strip_prefix("this again"));
     let next = next.unwrap_or_else(|| panic!("the next command: {said}")).trim();
-    let words: Vec<&str> = next.split(' ').skip(2).collect();
-    assert!(next.starts_with("cargo watertight test "), "{next}");
-    let again = project.watertight(words).end()?;
+    let mut words = next.split(' ');
+    assert_eq!(words.next(), Some("cargo"), "{next}");
+    // Typed as it stands there: cargo finds the command in PATH.
+    let folder = watertight_suites::command::binary(crate::tmp()).parent().map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(folder.into_iter().chain(std::env::split_paths(&path)))?;
+    let again = project.cargo(words).env("PATH", path).end()?;
     assert_eq!(again.code, Some(101), "{again}");
     let trial = again.trial(test);
     assert_eq!(resources(leaks(&trial)[0]), [Resource::Fd]);

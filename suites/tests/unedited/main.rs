@@ -6,6 +6,7 @@
 
 mod leaky;
 mod habits;
+mod ledgers;
 mod outcomes;
 mod targets;
 mod arguments;

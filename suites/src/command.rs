@@ -72,12 +72,12 @@ fn build(tmp: &Path) -> Result<PathBuf> {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
     let messages = String::from_utf8(output.stdout)?;
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let is_it = message["target"]["name"] == "cargo-watertight";
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     });
-    executables.last().context("cargo names no executable")
+    executables.next_back().context("cargo names no executable")
 }
 
 fn forget_surroundings(command: &mut Command) {

@@ -1,9 +1,9 @@
 //! Ctrl-C and SIGTERM: everything that was started is ended, and the ledger says what became of each test.
 
 use std::fs;
-use std::path::Path;
 
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 use watertight_report::model::{Outcome, Verdict};
 use watertight_suites::command::{Call, Project, Started};
 use watertight_suites::{Ending, wait_for};
@@ -21,42 +21,68 @@ fn waits_with_a_child() {
 #[test] fn four() { waits_with_a_child() }
 "#;
 
+/// How long those sleep, by which they are known.
+const SLEEP: &str = "86398.5";
+
 const TESTS_AT_ONCE: usize = 2;
 
 /// The variable that all processes of a run inherit, and nobody else has with this value.
 const MARK: &str = "CANCELLED_RUN";
 
-/// The living processes that have the mark, and whose command line has the word.
-fn marked(mark: &str, word: &str) -> usize {
-    let entry = format!("{MARK}={mark}");
-    let has = |path: &Path, name: &str, wanted: &[u8]| {
-        let bytes = fs::read(path.join(name)).unwrap_or_default();
-        wanted.is_empty() || memmem(&bytes, wanted)
-    };
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    let processes = processes.filter_map(|process| Some(process.ok()?.path()));
-    processes
-        .filter(|path| has(path, "environ", entry.as_bytes()))
-        .filter(|path| has(path, "cmdline", word.as_bytes()))
-        .count()
+/// The mark of one run; ends whoever still has it when dropped.
+struct Mark(String);
+
+impl Mark {
+    fn new(name: &str) -> Self {
+        Self(format!("{}-{name}", std::process::id()))
+    }
+
+    /// The living processes that have it.
+    fn processes(&self) -> Vec<Pid> {
+        let entry = format!("{MARK}={}", self.0);
+        let has = |pid: &Pid| {
+            let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            bytes.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes())
+        };
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.map(Pid::from_raw).filter(has).collect()
+    }
+
+    /// How many of them sleep.
+    fn sleepers(&self) -> usize {
+        let sleeps = |pid: &&Pid| {
+            let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            bytes.split(|byte| *byte == 0).any(|word| word == SLEEP.as_bytes())
+        };
+        self.processes().iter().filter(|pid| sleeps(pid)).count()
+    }
+
+    fn wait_for_end(&self) -> Ending {
+        wait_for("nothing of the run lives", || Ok(self.processes().is_empty()))
+    }
 }
 
-fn memmem(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
+impl Drop for Mark {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _gone_already = kill(pid, Signal::SIGKILL);
+        }
+    }
 }
 
 /// Starts the command and waits until as many tests sleep as may run at once.
-fn asleep(project: &Project, call: Call, mark: &str) -> anyhow::Result<Started> {
+fn asleep(project: &Project, call: Call, mark: &Mark) -> anyhow::Result<Started> {
     // Built before, so that nobody is interrupted in it.
     let built = project.cargo(["test", "--lib", "--no-run"]).end()?;
     assert_eq!(built.code, Some(0), "{built}");
-    let started = call.env(MARK, mark).start()?;
-    wait_for("the tests sleep", || Ok(marked(mark, "86398.5") == TESTS_AT_ONCE))?;
+    let started = call.env(MARK, &mark.0).start()?;
+    wait_for("the tests sleep", || Ok(mark.sleepers() == TESTS_AT_ONCE))?;
     Ok(started)
 }
 
 /// What must be so after a run that a signal has ended.
-fn assert_ended(project: &Project, started: Started, mark: &str, code: i32) -> Ending {
+fn assert_ended(project: &Project, started: Started, mark: &Mark, code: i32) -> Ending {
     let said = started.end()?;
     assert_eq!(said.code, Some(code), "{said}");
     let trials = said.trials();
@@ -64,21 +90,17 @@ fn assert_ended(project: &Project, started: Started, mark: &str, code: i32) -> E
     assert_eq!(count(Outcome::Killed), TESTS_AT_ONCE, "{trials:#?}\n{said}");
     assert_eq!(count(Outcome::Skipped), trials.len() - TESTS_AT_ONCE, "{trials:#?}");
     assert!(trials.iter().all(|trial| trial.verdict != Verdict::Clean), "{trials:#?}");
-    wait_for("nothing of the run lives", || Ok(marked(mark, "") == 0))?;
+    mark.wait_for_end()?;
     let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
     assert_eq!(gate.code, Some(1), "{gate}");
     assert!(gate.out.contains("cancelled"), "{gate}");
     Ok(())
 }
 
-fn mark(name: &str) -> String {
-    format!("{}-{name}", std::process::id())
-}
-
 #[test]
 fn ctrl_c_ends_everything_and_writes_the_ledger() -> Ending {
     let project = crate::library("interrupted", TESTS);
-    let mark = mark("interrupted");
+    let mark = Mark::new("interrupted");
     let call = project.watertight(["test", "--lib", "--", "--test-threads=2"]);
     let started = asleep(&project, call, &mark)?;
     // As a terminal does.
@@ -89,7 +111,7 @@ fn ctrl_c_ends_everything_and_writes_the_ledger() -> Ending {
 #[test]
 fn sigterm_for_the_command_alone_does_the_same() -> Ending {
     let project = crate::library("terminated", TESTS);
-    let mark = mark("terminated");
+    let mark = Mark::new("terminated");
     let call = project.watertight(["test", "--lib", "--", "--test-threads=2"]);
     let started = asleep(&project, call, &mark)?;
     // As a CI job that is cancelled.
@@ -104,7 +126,7 @@ fn nextest_is_ended_as_well() -> Ending {
     }
     let project = crate::library("cancelled-nextest", TESTS);
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let mark = mark(signal.as_str());
+        let mark = Mark::new(signal.as_str());
         let call = project.watertight(["nextest", "--lib", "--test-threads=2"]);
         let started = asleep(&project, call, &mark)?;
         match signal {
@@ -118,7 +140,7 @@ fn nextest_is_ended_as_well() -> Ending {
         let trials = said.trials();
         assert_eq!(trials.len(), TESTS_AT_ONCE, "{said}");
         assert!(trials.iter().all(|trial| trial.outcome == Outcome::Killed), "{trials:#?}");
-        wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
+        mark.wait_for_end()?;
         let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
         assert_eq!(gate.code, Some(1), "{gate}");
     }
@@ -157,13 +179,13 @@ fn what_passes_us_by_is_ended_as_well() -> Ending {
         [("Cargo.toml", OWN_MANIFEST), ("src/lib.rs", PASSED_BY), ("tests/own.rs", OWN_MAIN)];
     let project = Project::written(crate::tmp(), "passed-by", &files)?;
     for words in [["test", "--doc"].as_slice(), &["test", "--test", "own"]] {
-        let mark = mark(words[1]);
-        let started = project.watertight(words).env(MARK, &mark).start()?;
-        wait_for("the sleeper", || Ok(marked(&mark, "86398.5") == 1))?;
+        let mark = Mark::new(words[1]);
+        let started = project.watertight(words).env(MARK, &mark.0).start()?;
+        wait_for("the sleeper", || Ok(mark.sleepers() == 1))?;
         kill(started.pid(), Signal::SIGTERM)?;
         let said = started.end()?;
         assert_eq!(said.code, Some(143), "{said}");
-        wait_for("nothing of the run lives", || Ok(marked(&mark, "") == 0))?;
+        mark.wait_for_end()?;
     }
     Ok(())
 }
@@ -173,7 +195,7 @@ fn what_passes_us_by_is_ended_as_well() -> Ending {
 fn nothing_is_started_after_the_signal() -> Ending {
     let files = [("src/lib.rs", TESTS), ("tests/later.rs", TESTS)];
     let project = Project::written(crate::tmp(), "later", &files)?;
-    let mark = mark("later");
+    let mark = Mark::new("later");
     let words = ["test", "--no-fail-fast", "--", "--test-threads=2"];
     let started = asleep(&project, project.watertight(words), &mark)?;
     kill(started.pid(), Signal::SIGTERM)?;

@@ -8,7 +8,7 @@ use watertight_suites::Ending;
 use watertight_suites::ledger::marked;
 
 /// What a line says of a test: `test NAME - should panic ... ok`, padded or not.
-fn told(out: &str) -> BTreeMap<String, String> {
+pub(crate) fn told(out: &str) -> BTreeMap<String, String> {
     let test = |line: &str| {
         let (name, word) = line.strip_prefix("test ")?.split_once(" ... ")?;
         let name = name.trim_end().trim_end_matches(" - should panic");
@@ -92,6 +92,7 @@ fn a_test_that_ends_its_process_is_told_as_it_was() -> Ending {
         let words = ["test", "--", "--ignored", "--exact", name];
         let plain = project.cargo(words).end()?;
         let said = project.watertight(words).end()?;
+        // A code of the test's own is not kept: one test has failed, and the others still run.
         let is_green = |code: Option<i32>| code == Some(0);
         assert_eq!(is_green(said.code), is_green(plain.code), "{plain}\n{said}");
         let trial = said.trial(name);

@@ -76,11 +76,14 @@ fn a_failure_does_not_hide_a_leak() -> Ending {
     Ok(())
 }
 
+/// A test, and whether its record tells how it ended.
+type Told = (&'static str, fn(&Trial) -> bool);
+
 /// Each of them ends plain libtest with its binary, so they are compared one by one.
 #[test]
 fn a_test_that_ends_its_process_is_told_as_it_was() -> Ending {
     let project = crate::planted("outcomes");
-    let endings: [(&str, fn(&Trial) -> bool); 4] = [
+    let endings: [Told; 4] = [
         ("fatal::aborts", |it| it.outcome == Outcome::Crashed && says(it, "SIGABRT")),
         ("fatal::exits_with_0", |it| it.outcome == Outcome::Passed),
         ("fatal::exits_with_7", |it| it.outcome == Outcome::Failed && says(it, "code 7")),

@@ -25,7 +25,7 @@ fn tells() {
     println!("\nDIRECTORY {}", std::env::current_dir().unwrap().display());
     let mut input = String::new();
     println!("\nINPUT {:?}", std::io::stdin().read_to_string(&mut input).map(|_| input));
-    let umask = std::fs::read_to_string("/proc/self/status").unwrap();
+    let umask = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     for line in umask.lines().filter(|line| line.starts_with("Umask") || line.starts_with("SigIgn") || line.starts_with("SigBlk")) {
         println!("\nSTATE {line}");
     }

@@ -112,9 +112,11 @@ fn quiet_is_quiet() -> Ending {
 #[test]
 fn what_is_wrong_is_said_by_whom_it_concerns() -> Ending {
     let project = project();
-    let wrong: [&[&str]; 4] = [
+    let wrong: [&[&str]; 5] = [
         &["test", "--lib", "--", "--nonsense"],
         &["test", "--lib", "--", "--test-threads=none"],
+        // Known, and refused all the same without -Z.
+        &["test", "--lib", "--", "--report-time"],
         &["test", "--nonsense"],
         &["test", "-p", "nobody"],
     ];

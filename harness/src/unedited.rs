@@ -39,7 +39,7 @@ use crate::slots::Slots;
 use crate::trial::{Tried, try_case};
 
 use arguments::Arguments;
-pub(crate) use printed::{own_output, reason, verdict_of_libtest};
+pub(crate) use printed::{own_output, panic_message, reason, verdict_of_libtest};
 pub(crate) use program::Program;
 pub use wrapping::Wrapping;
 

@@ -43,7 +43,7 @@ pub(crate) fn reason(output: &str) -> Option<String> {
 ///
 /// std prints `thread 'NAME' (TID) panicked at FILE:LINE:COLUMN:`, then the message, then a note on how to
 /// get a backtrace (library/std/src/panicking.rs, `default_hook`).
-fn panic_message(output: &str) -> Option<String> {
+pub(crate) fn panic_message(output: &str) -> Option<String> {
     let mut lines = output.lines().skip_while(|line| !is_panic(line));
     let (_, place) = lines.next()?.split_once(" panicked at ")?;
     let is_end = |line: &str| line.starts_with("note: ") || line.starts_with("stack backtrace:");

@@ -95,9 +95,7 @@ impl Program {
                 command.env(name, value);
             }
         }
-        if self.wrapping.runner.is_empty()
-            && holds(&self.path, CONSTANTS, DOCTESTS) == Some(true)
-        {
+        if self.wrapping.runner.is_empty() && holds(&self.path, CONSTANTS, DOCTESTS) == Some(true) {
             command.env(DOCTESTS, &self.path);
         }
         let error = command.args(arguments).exec();

@@ -23,7 +23,7 @@ use watertight_tracker::process::PidFd;
 use crate::plain;
 
 /// So long that only a hang exceeds it: a first build of many dependencies on a busy machine is below.
-const PATIENCE: Duration = Duration::from_secs(540);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What cargo, nextest, a developer or a CI job has set for this test, and a project of its own must not get.
 const FOREIGN: [&str; 13] = [

@@ -18,7 +18,6 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 #[path = "../../../harness/src/namespace.rs"]
-#[expect(dead_code, reason = "only the harness rehearses")]
 mod namespace;
 
 /// Frames below the loop: about what a test's body has below it when it opens something.

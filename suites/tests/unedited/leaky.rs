@@ -19,7 +19,7 @@ impl Number {
     /// One that no other run has now.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Far below the page size, the segments' sizes differ by it: a kernel keeps sizes to the byte.
+        // Segments without a name are known by their size, a megabyte and this many bytes.
         Self(std::process::id() % 100_000 * 10 + NEXT.fetch_add(1, Ordering::Relaxed))
     }
 

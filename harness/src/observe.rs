@@ -42,7 +42,7 @@ use crate::table::{
     ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_RAW,
     FLAG_UNEDITED, NET_PRIVATE, NET_REFUSED,
 };
-use crate::unedited::{Program, own_output, panic_message, verdict_of_libtest};
+use crate::unedited::{Program, own_output, reason, verdict_of_libtest};
 
 pub(crate) use left::{Left, Thing};
 pub(crate) use passes::Step;
@@ -291,7 +291,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         Script::Unedited { case, .. } => {
             let verdict = verdict_of_libtest(&output, &case.name);
             output = own_output(&output, &case.name);
-            let said = [verdict, panic_message(&output)].into_iter().flatten();
+            let said = [verdict, reason(&output)].into_iter().flatten();
             let said = said.collect::<Vec<_>>().join("\n");
             outcome::of_program(&ended, status, started.elapsed(), &said)
         }

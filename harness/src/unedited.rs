@@ -39,9 +39,13 @@ use crate::slots::Slots;
 use crate::trial::{Tried, try_case};
 
 use arguments::Arguments;
-pub(crate) use printed::{own_output, panic_message, verdict_of_libtest};
+pub(crate) use printed::{own_output, panic_message, reason, verdict_of_libtest};
 pub(crate) use program::Program;
 pub use wrapping::Wrapping;
+
+/// What libtest exits with where a test has failed, and where it does not take its arguments: cargo passes
+/// on whatever it is.
+const TESTS_FAILED: u8 = 101;
 
 /// What this process must do instead of its own work; the first thing in `main`. Trials of the library's
 /// own (canaries) are processes of the same binary.
@@ -74,7 +78,7 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> ExitCode {
         Ok(code) => code,
         Err(message) => {
             eprintln!("watertight: {message}");
-            ExitCode::FAILURE
+            ExitCode::from(TESTS_FAILED)
         }
     }
 }
@@ -128,7 +132,7 @@ fn run_one(session: &Session, case: &Case) -> ExitCode {
             if tried.record.verdict != watertight_report::model::Verdict::Clean {
                 eprintln!("\n{block}");
             }
-            ExitCode::from(101)
+            ExitCode::from(TESTS_FAILED)
         }
     }
 }

@@ -11,11 +11,13 @@
 //!
 //! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
 //! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
-//! was said of them. Projects that know nothing of the harness are in `projects/` ([`plain`]).
+//! was said of them. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
+//! [`command`] tests them with `cargo watertight`.
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
 
+pub mod command;
 mod daemon;
 mod embedded;
 mod git;

@@ -30,6 +30,15 @@ pub(crate) fn verdict_of_libtest(output: &str, name: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
+/// Why a test failed, as far as it is printed: the first panic, the error that it returned (std prints
+/// `Error: ` and its debug form, library/std/src/process.rs), or why the runtime gave up.
+pub(crate) fn reason(output: &str) -> Option<String> {
+    let begins = |begin: &str| output.lines().find(|line| line.starts_with(begin));
+    panic_message(output).or_else(|| {
+        begins("Error: ").or_else(|| begins("fatal runtime error: ")).map(str::to_owned)
+    })
+}
+
 /// The first panic's message and place, in the form in which a suite of our own records it.
 ///
 /// std prints `thread 'NAME' (TID) panicked at FILE:LINE:COLUMN:`, then the message, then a note on how to
@@ -78,5 +87,18 @@ mod tests {
         let expected = "assertion failed\n  left: 1\n  at src/lib.rs:9";
         assert_eq!(panic_message(output).as_deref(), Some(expected));
         assert_eq!(panic_message("all is well\n"), None);
+    }
+
+    #[test]
+    fn what_is_no_panic_is_told_as_it_is_printed() {
+        let returned = "hello\nError: ParseIntError { kind: InvalidDigit }\n";
+        assert_eq!(
+            reason(returned).as_deref(),
+            Some("Error: ParseIntError { kind: InvalidDigit }")
+        );
+        let overflown = "\nthread 'a' (1) has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
+        let expected = "fatal runtime error: stack overflow, aborting";
+        assert_eq!(reason(overflown).as_deref(), Some(expected));
+        assert_eq!(reason("all is well\n"), None);
     }
 }

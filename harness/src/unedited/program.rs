@@ -95,11 +95,18 @@ impl Program {
                 command.env(name, value);
             }
         }
+        if self.wrapping.runner.is_empty() && holds(&self.path, CONSTANTS, DOCTESTS) == Some(true) {
+            command.env(DOCTESTS, &self.path);
+        }
         let error = command.args(arguments).exec();
         eprintln!("watertight: {} did not start: {error}", self.path.display());
         ExitCode::FAILURE
     }
 }
+
+/// By this variable rustdoc tells a binary of many doctests how to start each of them alone. It does so only
+/// where it knows of no runner (src/librustdoc/doctest.rs, `run_test`).
+const DOCTESTS: &str = "RUSTDOC_DOCTEST_BIN_PATH";
 
 /// Tells a process of this binary that it must enter a private network and become what its arguments name.
 const ENTER_NETWORK: &str = "WATERTIGHT_ENTER_NETWORK";
@@ -125,17 +132,20 @@ pub(super) fn enter_network() -> Option<ExitCode> {
 /// the places in its sources that its panics would tell. Only these sections are read: this is done for
 /// every test that nextest starts.
 fn is_libtest(path: &Path) -> bool {
-    const NAMES: (&str, &[u8]) = (".strtab", b"test_main_static");
-    const CONSTANTS: (&str, &[u8]) = (".rodata", b"library/test/src/lib.rs");
-    let Ok(file) = File::open(path) else { return false };
+    holds(path, ".strtab", "test_main_static")
+        .or_else(|| holds(path, CONSTANTS, "library/test/src/lib.rs"))
+        .unwrap_or(false)
+}
+
+const CONSTANTS: &str = ".rodata";
+
+/// Whether those bytes are in a section of a program; none where it has no such section.
+fn holds(path: &Path, section: &str, mark: &str) -> Option<bool> {
+    let file = File::open(path).ok()?;
     // SAFETY: a test binary that is written while it is looked at would be no use to cargo either; what is
     // read is only searched.
-    let Ok(bytes) = (unsafe { Mmap::map(&file) }) else { return false };
-    let Ok(elf) = NativeFile::parse(&*bytes) else { return false };
-    let section = |name: &str| elf.section_by_name(name)?.data().ok();
-    let (names, mark) = match section(NAMES.0) {
-        Some(names) => (names, NAMES.1),
-        None => (section(CONSTANTS.0).unwrap_or_default(), CONSTANTS.1),
-    };
-    memchr::memmem::find(names, mark).is_some()
+    let bytes = unsafe { Mmap::map(&file) }.ok()?;
+    let elf = NativeFile::parse(&*bytes).ok()?;
+    let data = elf.section_by_name(section)?.data().ok()?;
+    Some(memchr::memmem::find(data, mark.as_bytes()).is_some())
 }

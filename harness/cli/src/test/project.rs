@@ -72,6 +72,7 @@ impl Project {
     pub(super) fn ledger(&self) -> anyhow::Result<PathBuf> {
         if let Some(named) = std::env::var_os("WATERTIGHT_LEDGER").filter(|it| !it.is_empty()) {
             let path = std::path::absolute(named)?;
+            // Made at once, as below: a run in which nobody writes has a ledger all the same.
             ledger::Ledger::open(&path)?;
             return Ok(path);
         }

@@ -1,15 +1,17 @@
 //! cargo as a child, and what becomes of it at Ctrl-C and SIGTERM.
 //!
-//! A terminal sends SIGINT to everyone in the foreground: cargo waits for its runner then, the runner ends
-//! its trials and writes the ledger, and this process only has to stay. SIGTERM and SIGHUP come to this
-//! process alone. nextest passes them on by itself; cargo would die of one and leave its runner behind, so
-//! there the runners are told, and cargo only where it has none yet.
+//! A terminal sends SIGINT to everyone in the foreground: cargo is ended by it, and the runner, which ends its
+//! trials and writes the ledger, comes to this process and is waited for. SIGTERM and SIGHUP come to this
+//! process alone, which passes them on: to cargo and whatever it has started, down to the runners, who know
+//! best about what is below them. nextest passes them on by itself.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command};
+use std::process::Command;
 
+use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -19,10 +21,11 @@ use super::Tool;
 /// Runs cargo to its end; gives its exit code, or 128 and the signal's number.
 pub(super) fn run(mut command: Command, tool: Tool) -> io::Result<u8> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // Where it is refused a runner may write its last lines after our end.
+    let _ = set_child_subreaper(true);
     #[expect(clippy::disallowed_methods, reason = "it is waited for below, and told of signals")]
-    let mut child: Child = command.spawn()?;
+    let cargo = command.spawn()?.id();
     let handle = signals.handle();
-    let cargo = child.id();
     let listener = std::thread::spawn(move || {
         let mut last = None;
         for number in signals.forever() {
@@ -30,7 +33,7 @@ pub(super) fn run(mut command: Command, tool: Tool) -> io::Result<u8> {
             if number != SIGINT
                 && let Ok(signal) = Signal::try_from(number)
             {
-                for pid in told(cargo, tool) {
+                for pid in told(tool) {
                     // One that has just ended needs no signal.
                     let _ = kill(Pid::from_raw(pid), signal);
                 }
@@ -38,28 +41,56 @@ pub(super) fn run(mut command: Command, tool: Tool) -> io::Result<u8> {
         }
         last
     });
-    let status = child.wait()?;
+    let code = wait_for(cargo.cast_signed())?;
     handle.close();
     let signalled = listener.join().ok().flatten();
-    let code = match (signalled, status.signal(), status.code()) {
-        (Some(number), ..) | (None, Some(number), _) => 128 + number,
-        (None, None, code) => code.unwrap_or(1),
-    };
+    let code = signalled.map_or(code, |number| 128 + number);
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
-/// Who is told of a signal: the runners below cargo, or where there are none cargo itself.
-fn told(cargo: u32, tool: Tool) -> Vec<i32> {
-    let cargo = cargo as i32;
-    if tool == Tool::Nextest {
-        return vec![cargo];
+/// Waits for cargo, and for runners that it has left behind; reaps whoever else is left to us. Gives cargo's
+/// exit code, or 128 and the number of the signal that has ended it.
+fn wait_for(cargo: i32) -> io::Result<i32> {
+    let mut code = None;
+    loop {
+        match wait() {
+            Ok(WaitStatus::Exited(pid, its)) if pid.as_raw() == cargo => code = Some(its),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid.as_raw() == cargo => {
+                code = Some(128 + signal as i32);
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            // Nobody is left.
+            Err(errno) => return code.ok_or(errno.into()),
+        }
+        if let Some(code) = code
+            && !children(own()).iter().any(is_runner)
+        {
+            return Ok(code);
+        }
     }
-    let own = std::env::current_exe().ok();
-    let runners: Vec<i32> = children(cargo)
-        .into_iter()
-        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok() == own)
-        .collect();
-    if runners.is_empty() { vec![cargo] } else { runners }
+}
+
+/// Who is told of a signal.
+fn told(tool: Tool) -> Vec<i32> {
+    let mut told = children(own());
+    let mut at = 0;
+    while let Some(pid) = told.get(at).filter(|_| tool == Tool::Cargo) {
+        if !is_runner(pid) {
+            told.extend(children(*pid));
+        }
+        at += 1;
+    }
+    told
+}
+
+fn own() -> i32 {
+    std::process::id().cast_signed()
+}
+
+/// Whether a process is this program, and so one of our runners.
+fn is_runner(pid: &i32) -> bool {
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    program("self").is_some_and(|own| program(&pid.to_string()) == Some(own))
 }
 
 /// The children of a process (proc(5): /proc/PID/task/TID/children).

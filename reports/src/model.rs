@@ -135,7 +135,7 @@ pub struct Trial {
     pub suite: String,
     /// The case's name.
     pub case: String,
-    /// Which attempt this was, from 1, where a runner tries a failed test again (nextest's retries).
+    /// Which attempt this was, from 1, where a runner tries a failed test again (nextest's retries); 0 reads as the first.
     #[serde(skip_serializing_if = "is_first")]
     pub attempt: u32,
     /// The command that runs this suite again, without the case: `cargo watertight test -p app --lib`.
@@ -179,6 +179,15 @@ fn is_first(attempt: &u32) -> bool {
 /// The case under which a suite's set-ups and tear-downs are recorded. Every process of a suite writes one,
 /// so a run may hold several of one suite.
 pub const FIXTURES: &str = "(fixtures)";
+
+/// The case under which a run is recorded that cargo has ended badly although no test of it tells why: it was
+/// cancelled between two binaries, or a doctest failed, a bench, a harness that nobody measures.
+pub const CARGO: &str = "(cargo)";
+
+/// Whether a case is no test but what surrounds them: a run may hold several of a suite.
+pub fn is_no_test(case: &str) -> bool {
+    [FIXTURES, CARGO].contains(&case)
+}
 
 /// The message of a trial that was skipped because somebody had cancelled the run.
 pub const CANCELLED: &str = "the run was cancelled";

@@ -106,6 +106,11 @@ impl Project {
         Self { folder: plain::project(name), target, tmp: tmp.to_owned() }
     }
 
+    /// One that lies anywhere, built where it is said.
+    pub fn at(tmp: &Path, folder: PathBuf, target: PathBuf) -> Self {
+        Self { folder, target, tmp: tmp.to_owned() }
+    }
+
     /// A new one without dependencies, of the files given; with a manifest where they have none. It lies
     /// in `place`, whose last word is its name.
     ///

@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use watertight_report::model::{Outcome, Verdict};
+use watertight_report::model::{CANCELLED, CARGO, Outcome, Verdict};
 use watertight_suites::command::{Call, Project, Started};
 use watertight_suites::{Ending, wait_for};
 
@@ -137,7 +137,11 @@ fn nextest_is_ended_as_well() -> Ending {
         // nextest starts none of the others, so they have no record.
         let said = started.end()?;
         assert_eq!(said.code, Some(code), "{said}");
-        let trials = said.trials();
+        let mut trials = said.trials();
+        // Nor would anybody know by the others that more were to come: that the run was cancelled has one.
+        let told = trials.iter().position(|trial| trial.case == CARGO);
+        let cancelled = trials.remove(told.expect("a record of the run itself"));
+        assert_eq!(cancelled.message.as_deref(), Some(CANCELLED), "{said}");
         assert_eq!(trials.len(), TESTS_AT_ONCE, "{said}");
         assert!(trials.iter().all(|trial| trial.outcome == Outcome::Killed), "{trials:#?}");
         mark.wait_for_end()?;

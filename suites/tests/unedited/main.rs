@@ -8,6 +8,7 @@ mod leaky;
 mod habits;
 mod ledgers;
 mod outcomes;
+mod published;
 mod targets;
 mod arguments;
 mod environment;

@@ -11,7 +11,7 @@ use std::thread;
 
 use indicatif::ProgressBar;
 use watertight_report::ledger::{Envelope, Kind, LineError, Lines};
-use watertight_report::model::FIXTURES;
+use watertight_report::model::is_no_test;
 
 use super::survey::{Part, READ_BYTES, Survey};
 use crate::ledgers::{BROKEN_SAID_MAX, chain};
@@ -181,7 +181,7 @@ impl Checked {
             return Err(LineError::Malformed { line: number, source });
         }
         // Every process of a suite records its fixtures: several of one name are no duplicates.
-        let key = (case != FIXTURES).then(|| key(suite, case, *attempt));
+        let key = (!is_no_test(case)).then(|| key(suite, case, *attempt));
         self.trials.push((key, start..self.bytes.len()));
         self.bytes.push(b'\n');
         Ok(())

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use watertight_report::ledger;
-use watertight_report::model::Record;
+use watertight_report::ledger::{self, Ledger};
+use watertight_report::model::{CANCELLED, CARGO, Outcome, Record, SCHEMA, Trial, Verdict};
 use watertight_report::render::Summary;
 use watertight_report::render::terminal::{self, Style};
 
@@ -39,6 +39,9 @@ pub(super) fn print(
         }
         return Ok(());
     }
+    if let Some(trial) = unexplained(run, code, &summary) {
+        Ledger::open(ledger)?.append(&Record::Trial(Box::new(trial)))?;
+    }
     summary.ledger = Some(shown(ledger));
     summary.remarks = acceptance.remarks();
     let style = Style { colour: talk.is_coloured(), ..Style::default() };
@@ -47,6 +50,29 @@ pub(super) fn print(
         talk.say("read it again with `cargo watertight report`");
     }
     Ok(())
+}
+
+/// The record of what no test tells: without it a gate that reads the ledger would be green.
+fn unexplained(run: &str, code: u8, summary: &Summary) -> Option<Trial> {
+    const SIGNALLED: u8 = 128;
+    let mut trial = Trial::default();
+    trial.schema = SCHEMA;
+    trial.run = run.to_owned();
+    trial.suite = "cargo".to_owned();
+    trial.case = CARGO.to_owned();
+    if code > SIGNALLED {
+        trial.outcome = Outcome::Skipped;
+        trial.verdict = Verdict::Unmeasured;
+        trial.message = Some(CANCELLED.to_owned());
+    } else if code != exit::OK && summary.is_green() {
+        trial.outcome = Outcome::Failed;
+        trial.message = Some(format!(
+            "cargo ended with code {code}, and no test that was audited tells why: see what it has printed of doctests, benches and harnesses of their own"
+        ));
+    } else {
+        return None;
+    }
+    Some(trial)
 }
 
 /// The path as it is shortest for the reader.

@@ -23,6 +23,7 @@ use super::sentence;
 use super::{Summary, text};
 use crate::metric::{self, Unit};
 use crate::model::{Finding, Mode, Outcome, Status, Trial, Verdict};
+use findings::SHOWN_MAX;
 
 pub use report::Terminal;
 
@@ -45,7 +46,7 @@ const MESSAGE_LINES_MAX: usize = 100;
 /// Everything a person needs to know of a trial that is not clean, without a newline at the end.
 #[must_use]
 pub fn failure(trial: &Trial, style: &Style) -> String {
-    let mut block = Block { style, lines: Vec::new() };
+    let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     let colour = if trial.outcome == Outcome::Passed && trial.verdict != Verdict::Leaked {
         AnsiColor::Yellow
     } else {
@@ -110,6 +111,8 @@ fn paint(style: &Style, paint: Paint, text: &str) -> String {
 struct Block<'a> {
     style: &'a Style,
     lines: Vec<String>,
+    /// How many of a kind are listed.
+    most: usize,
 }
 
 impl Block<'_> {
@@ -193,7 +196,7 @@ impl Block<'_> {
 
     fn advice(&mut self, trial: &Trial, findings: &[&Finding]) {
         let mut told: Vec<(&str, &str)> = Vec::new();
-        for finding in findings.iter().take(findings::SHOWN_MAX) {
+        for finding in findings.iter().take(SHOWN_MAX) {
             if matches!(finding.status, Status::Leak | Status::Unconfirmed) {
                 let line = (finding.resource.name(), advice(trial, finding));
                 if !told.contains(&line) {

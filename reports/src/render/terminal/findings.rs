@@ -31,7 +31,7 @@ impl Block<'_> {
         findings: &[&Finding],
         more: impl Fn(&mut Self, usize),
     ) {
-        let shown = &findings[..findings.len().min(SHOWN_MAX)];
+        let shown = &findings[..findings.len().min(self.most)];
         let cells: Vec<[String; 3]> = shown.iter().map(|finding| cells(trial, finding)).collect();
         let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let (first, second, third) = (width(0), width(1), width(2));

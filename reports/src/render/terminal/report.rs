@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::AnsiColor;
 
+use super::findings::SHOWN_MAX;
 use super::{Block, Style, strong, summary};
 use crate::metric::{self, Unit};
 use crate::model::{Finding, Trial};
@@ -11,8 +12,6 @@ use crate::render::advice::advice;
 use crate::render::{Renderer, group, text};
 use crate::report::{Group, Kind, Report};
 
-/// Cases and reasons listed one by one; the summary counts them all.
-const LISTED_MAX: usize = 20;
 /// Runs named one by one.
 const RUNS_MAX: usize = 3;
 
@@ -40,7 +39,11 @@ impl<W: Write> Renderer for Terminal<W> {
     }
 
     fn finish(&mut self, report: &Report) -> io::Result<()> {
-        let mut block = Block { style: &self.style, lines: Vec::new() };
+        let mut block = Block {
+            style: &self.style,
+            lines: Vec::new(),
+            most: if self.all { usize::MAX } else { SHOWN_MAX },
+        };
         block.report(report);
         writeln!(self.out, "{}", block.lines.join("\n"))?;
         writeln!(self.out, "\n{}", summary(&report.summary, &self.style))?;
@@ -50,14 +53,14 @@ impl<W: Write> Renderer for Terminal<W> {
 
 /// One test and everything that was read of it, in lines.
 pub(in crate::render) fn readings(trial: &Trial, style: &Style) -> Vec<String> {
-    let mut block = Block { style, lines: Vec::new() };
+    let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     block.readings(trial);
     block.lines
 }
 
 /// A group, what to do about it and its cases, in lines.
 pub(in crate::render) fn details(group: &Group, style: &Style) -> Vec<String> {
-    let mut block = Block { style, lines: Vec::new() };
+    let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     block.groups(&[group]);
     if group.kind != Kind::Accepted {
         block.below(advice(&Trial::default(), &group.finding));
@@ -148,10 +151,10 @@ impl Block<'_> {
             return;
         }
         self.heading("did not end well");
-        for trouble in report.troubles.iter().take(LISTED_MAX) {
+        for trouble in report.troubles.iter().take(self.most) {
             self.lines.push(format!("    {}", group::trouble(trouble)));
         }
-        self.more(report.troubles.len(), LISTED_MAX, "more are in the ledger");
+        self.more(report.troubles.len(), self.most, "more: cargo watertight report --all");
     }
 
     fn blind(&mut self, report: &Report) {
@@ -163,12 +166,16 @@ impl Block<'_> {
         for said in &canaries {
             self.lines.push(format!("    {said}"));
         }
-        for it in report.unmeasured.iter().take(LISTED_MAX) {
+        for it in report.unmeasured.iter().take(self.most) {
             let (reason, cases) = (text::escape(&it.reason), group::cases(it.cases, &it.examples));
             self.lines.push(format!("    {}  {reason}", it.probe.name()));
             self.lines.push(format!("        in  {cases}"));
         }
-        self.more(report.unmeasured.len(), LISTED_MAX, "more reasons are in the ledger");
+        self.more(
+            report.unmeasured.len(),
+            self.most,
+            "more reasons: cargo watertight report --all",
+        );
     }
 
     fn more(&mut self, many: usize, listed: usize, what: &str) {

@@ -168,6 +168,8 @@ pub(crate) struct Observation {
     pub(crate) descendants: Arc<Mutex<Descendants>>,
     pub(crate) control: Arc<ControlMap>,
     pub(crate) output: String,
+    /// Whether libtest says that the test should panic.
+    pub(crate) should_panic: bool,
     /// Whether the program was not ours: it ran once, and its own start is no part of the test.
     pub(crate) unedited: bool,
     /// What lived of each stack at each boundary (explain).
@@ -287,8 +289,10 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     }
     let left = left::left(run, watch.region.as_ref(), &descendants);
     let mut output = subject.output();
+    let mut should_panic = false;
     let (outcome, message) = match script {
         Script::Unedited { case, .. } => {
+            should_panic = output.contains(&format!("test {} - should panic ... ", case.name));
             let verdict = verdict_of_libtest(&output, &case.name);
             output = own_output(&output, &case.name);
             let said = [verdict, reason(&output)].into_iter().flatten();
@@ -330,6 +334,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         unedited: unedited.is_some(),
         region: watch.region,
         output,
+        should_panic,
         descendants,
         control,
         duration: started.elapsed(),

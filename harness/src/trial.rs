@@ -26,6 +26,8 @@ const EXPLAIN_ROUNDS_MIN: u32 = 4;
 pub(crate) struct Tried {
     pub(crate) record: TrialRecord,
     pub(crate) output: String,
+    /// Whether libtest says that the test should panic.
+    pub(crate) should_panic: bool,
 }
 
 /// What one case has of an observation: all of it, or in shared mode its own steps.
@@ -149,7 +151,7 @@ pub(crate) fn record(
     record.findings = findings;
     record.cleanups = evidence.cleanups.into_iter().map(|(cleanup, _)| cleanup).collect();
     record.notes = notes(run, case, part);
-    Tried { record, output: part.seen.output.clone() }
+    Tried { record, output: part.seen.output.clone(), should_panic: part.seen.should_panic }
 }
 
 fn blank(run: &Run, case: &Case) -> TrialRecord {
@@ -203,13 +205,21 @@ pub(crate) fn fixtures(run: &Run, fixtures: &[Cleanup]) -> TrialRecord {
 }
 
 impl Tried {
+    /// A case that is passed over.
+    pub(crate) fn ignored(run: &Run, case: &Case) -> Self {
+        let mut record = blank(run, case);
+        record.outcome = Outcome::Skipped;
+        record.verdict = Verdict::Unmeasured;
+        Self { record, output: String::new(), should_panic: false }
+    }
+
     /// A case whose turn came after the run was cancelled.
     pub(crate) fn cancelled(run: &Run, case: &Case) -> Self {
         let mut record = blank(run, case);
         record.outcome = Outcome::Skipped;
         record.message = Some(CANCELLED.to_owned());
         record.verdict = Verdict::Unmeasured;
-        Self { record, output: String::new() }
+        Self { record, output: String::new(), should_panic: false }
     }
 
     /// A case whose process could not be started.
@@ -218,7 +228,7 @@ impl Tried {
         record.outcome = Outcome::Crashed;
         record.message = Some(format!("its process could not be started: {error}"));
         record.verdict = Verdict::Unmeasured;
-        Self { record, output: String::new() }
+        Self { record, output: String::new(), should_panic: false }
     }
 }
 

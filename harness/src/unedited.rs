@@ -14,6 +14,7 @@
 //! repeated.
 
 mod arguments;
+mod console;
 mod listing;
 mod naming;
 mod printed;
@@ -23,10 +24,11 @@ mod wrapping;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::mpsc::{self, Sender};
 
-use libtest_mimic::{Arguments as Mimic, Trial};
+use watertight_report::model::Verdict;
 
 use crate::canary;
 use crate::case::{Case, Net};
@@ -39,6 +41,7 @@ use crate::slots::Slots;
 use crate::trial::{Tried, try_case};
 
 use arguments::Arguments;
+use console::{Console, Ending};
 pub(crate) use printed::{own_output, panic_message, reason, verdict_of_libtest};
 pub(crate) use program::Program;
 pub use wrapping::Wrapping;
@@ -86,10 +89,14 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> ExitCode {
 fn audit(program: Program, wrapping: &Wrapping, arguments: &Arguments) -> Result<ExitCode, String> {
     let one = arguments.one_for_nextest();
     let tests = match one {
-        Some(name) => vec![listing::Test { name: name.to_owned(), ignored: false }],
+        Some(name) => vec![listing::Test { name: name.to_owned(), ignored: None }],
         None => listing::list(&program, arguments)?,
     };
-    let mut cases: Vec<Case> = tests.iter().map(|test| case(test, wrapping)).collect();
+    let taken: Vec<&listing::Test> = tests
+        .iter()
+        .filter(|test| one.is_some() || arguments.takes(&test.name, test.ignored.is_some()))
+        .collect();
+    let mut cases: Vec<Case> = taken.iter().map(|test| case(test, wrapping)).collect();
     let suite = naming::suite(&program.path, wrapping);
     let config = Config::load().map_err(|error| error.to_string())?;
     config.apply(&suite.name, &Settings::default(), &mut cases);
@@ -102,60 +109,115 @@ fn audit(program: Program, wrapping: &Wrapping, arguments: &Arguments) -> Result
         command: Some(suite.command),
         unedited: Some((program.with_arguments(arguments), Slots::new(arguments.threads()))),
     };
-    let session = Arc::new(Session::open(subjects, config, arguments.streams(), None)?);
-    let code = match (one, cases.pop()) {
-        (Some(_), Some(case)) => run_one(&session, &case),
-        (_, last) => {
-            cases.extend(last);
-            run_all(&session, cases, arguments)
+    let session = Session::open(subjects, config, arguments.streams(), None)?;
+    let is_good = match (one, cases.as_slice()) {
+        (Some(_), [case]) => run_one(&session, case),
+        _ => {
+            let filtered_out = tests.len() - taken.len();
+            let ignored = taken.iter().map(|test| match arguments.runs_ignored() {
+                true => None,
+                false => test.ignored.clone(),
+            });
+            let planned: Vec<Planned> = cases.into_iter().zip(ignored).collect();
+            run_all(&session, &planned, filtered_out, arguments)
         }
     };
-    // The pool's threads have let go of it.
-    let cancelled = Arc::into_inner(session).and_then(Session::close);
-    Ok(cancelled.unwrap_or(code))
+    let code = if is_good { ExitCode::SUCCESS } else { ExitCode::from(TESTS_FAILED) };
+    Ok(session.close().unwrap_or(code))
 }
 
 /// A test as a case: its body is in the binary.
 fn case(test: &listing::Test, wrapping: &Wrapping) -> Case {
     let mut case = Case::new(&test.name, |_| Err(Failed::new("its body is in another program")));
-    case.ignored = test.ignored;
     case.net = wrapping.private_net.then_some(Net::Private);
     case.rounds(1)
 }
 
-/// For nextest: what the test prints goes straight on, and the code says the rest.
-fn run_one(session: &Session, case: &Case) -> ExitCode {
+/// For nextest: what the test prints goes straight on, and the code says the rest. True where all is well.
+fn run_one(session: &Session, case: &Case) -> bool {
     let tried = try_case(&session.run, case);
-    match session.report(case, &tried) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(block) => {
-            if tried.record.verdict != watertight_report::model::Verdict::Clean {
-                eprintln!("\n{block}");
-            }
-            ExitCode::from(TESTS_FAILED)
-        }
+    let reported = session.report(case, &tried);
+    if let Err(block) = &reported
+        && tried.record.verdict != Verdict::Clean
+    {
+        eprintln!("\n{block}");
     }
+    reported.is_ok()
 }
 
-/// In libtest's manner: a line for each test, failures at the end.
-fn run_all(session: &Arc<Session>, cases: Vec<Case>, arguments: &Arguments) -> ExitCode {
-    let mimic: Mimic = arguments.mimic(cases.iter().map(|case| case.name.as_str()));
-    let show_output = arguments.show_output;
-    let trials = cases.into_iter().map(|case| {
-        let session = Arc::clone(session);
-        let (name, ignored) = (case.name.clone(), case.ignored);
-        Trial::test(name, move || {
-            let tried = match session.run.cancelled.load(Acquire) {
-                true => Tried::cancelled(&session.run, &case),
-                false => try_case(&session.run, &case),
-            };
-            let reported = session.report(&case, &tried);
-            if reported.is_ok() && show_output && !tried.output.is_empty() {
-                println!("---- {} stdout ----\n{}", case.name, tried.output.trim_end());
+/// A case, and where it is ignored why.
+type Planned = (Case, Option<Option<String>>);
+
+/// What the pool tells of a case, by its number.
+enum News {
+    Begins(usize),
+    Ended(usize, Box<(Tried, Result<(), String>)>),
+}
+
+/// All tests, as libtest would run them: as many at once, printed as they end. True where all is well.
+fn run_all(
+    session: &Session,
+    planned: &[Planned],
+    filtered_out: usize,
+    arguments: &Arguments,
+) -> bool {
+    /// Tests that are over and only waited for hold a thread of the pool, and no slot.
+    const WAITING_MAX: usize = 64;
+    let mut console = Console::begin(arguments, planned.len(), filtered_out);
+    // One at a time is one after the other, in their order.
+    let threads = match arguments.threads() {
+        1 => 1,
+        threads => (threads + WAITING_MAX).min(planned.len()),
+    };
+    let next = AtomicUsize::new(0);
+    let (tell, news) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let tell = tell.clone();
+            scope.spawn(|| run_some(session, planned, &next, tell));
+        }
+        drop(tell);
+        for it in news {
+            match it {
+                News::Begins(at) => console.started(&planned[at].0.name, &planned[at].0.name),
+                News::Ended(at, ended) => {
+                    let (case, ignored) = &planned[at];
+                    let (tried, reported) = *ended;
+                    let title = match tried.should_panic {
+                        true => format!("{} - should panic", case.name),
+                        false => case.name.clone(),
+                    };
+                    let ending = match (ignored, reported) {
+                        (Some(why), _) => Ending::Ignored(why.clone()),
+                        (None, Ok(())) => Ending::Passed(tried.output),
+                        (None, Err(block)) => Ending::Failed(block),
+                    };
+                    console.ended(&case.name, &title, ending);
+                }
             }
-            reported.map_err(Into::into)
-        })
-        .with_ignored_flag(ignored)
+        }
     });
-    libtest_mimic::run(&mimic, trials.collect()).exit_code()
+    console.end()
+}
+
+/// One thread's part of the tests: whichever is next.
+fn run_some(session: &Session, planned: &[Planned], next: &AtomicUsize, tell: Sender<News>) {
+    while let Some((at, (case, ignored))) = {
+        let at = next.fetch_add(1, Relaxed);
+        planned.get(at).map(|it| (at, it))
+    } {
+        let ended = if ignored.is_some() {
+            (Tried::ignored(&session.run, case), Ok(()))
+        } else {
+            let _ = tell.send(News::Begins(at));
+            let tried = match session.run.cancelled.load(Acquire) {
+                true => Tried::cancelled(&session.run, case),
+                false => try_case(&session.run, case),
+            };
+            let reported = session.report(case, &tried);
+            (tried, reported)
+        };
+        // The listener stays until the last of us has gone.
+        let _ = tell.send(News::Ended(at, Box::new(ended)));
+    }
 }

@@ -5,8 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 
-use libtest_mimic::{Arguments as Mimic, ColorSetting, FormatSetting};
-
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -25,7 +23,7 @@ pub(crate) struct Arguments {
     test_threads: Option<usize>,
     color: Option<String>,
     format: Option<String>,
-    logfile: Option<String>,
+    pub(super) logfile: Option<String>,
 }
 
 /// An argument that libtest would refuse.
@@ -120,37 +118,45 @@ impl Arguments {
         is_wanted && !self.skip.iter().any(matches)
     }
 
-    /// The same for the pool that runs the trials: it is given every test, and skips by name what was not
-    /// asked for, so that its count of those is right.
-    pub(super) fn mimic<'a>(&self, names: impl Iterator<Item = &'a str>) -> Mimic {
-        // Tests that are over and waited for hold a thread of the pool, and no slot.
-        const WAITING_MAX: usize = 64;
-        Mimic {
-            exact: true,
-            skip: names.filter(|name| !self.selects(name)).map(str::to_owned).collect(),
-            ignored: self.ignored,
-            include_ignored: self.include_ignored,
-            nocapture: self.nocapture,
-            quiet: self.quiet,
-            // One at a time is one after the other, in their order.
-            test_threads: Some(match self.threads() {
-                1 => 1,
-                threads => threads + WAITING_MAX,
-            }),
-            logfile: self.logfile.clone(),
-            color: self.color.as_deref().map(|color| match color {
-                "always" => ColorSetting::Always,
-                "never" => ColorSetting::Never,
-                _ => ColorSetting::Auto,
-            }),
-            format: self.format.as_deref().map(|format| match format {
-                "terse" => FormatSetting::Terse,
-                "json" => FormatSetting::Json,
-                _ => FormatSetting::Pretty,
-            }),
-            ..Mimic::default()
+    /// Whether it is run, ignored or not, or left out.
+    pub(super) fn takes(&self, name: &str, is_ignored: bool) -> bool {
+        self.selects(name) && (!self.ignored || is_ignored)
+    }
+
+    /// Whether ignored tests are run.
+    pub(super) fn runs_ignored(&self) -> bool {
+        self.ignored || self.include_ignored
+    }
+
+    /// In which form it is to be printed.
+    pub(super) fn format(&self) -> Format {
+        match self.format.as_deref() {
+            Some("terse") => Format::Terse,
+            Some("json") => Format::Json,
+            None if self.quiet => Format::Terse,
+            _ => Format::Pretty,
         }
     }
+
+    /// Whether it is printed in colours, on a terminal or not.
+    pub(super) fn is_coloured(&self, is_terminal: bool) -> bool {
+        match self.color.as_deref() {
+            Some("always") => true,
+            Some("never") => false,
+            _ => is_terminal,
+        }
+    }
+}
+
+/// The forms of libtest's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A line for each test.
+    Pretty,
+    /// A sign for each test.
+    Terse,
+    /// An object for each event.
+    Json,
 }
 
 #[cfg(test)]
@@ -174,11 +180,21 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_counts_what_was_not_chosen() {
-        let mimic = parse("b --test-threads=3 --ignored").unwrap().mimic(["a::b", "c"].into_iter());
-        assert_eq!((mimic.skip, mimic.exact), (vec!["c".to_owned()], true));
-        assert!(mimic.ignored);
-        assert_eq!(parse("--test-threads=3").unwrap().threads(), 3);
+    fn ignored_tests_are_taken_as_asked() {
+        let parsed = |text: &str| parse(text).unwrap();
+        assert!(parsed("").takes("a", true) && !parsed("").runs_ignored());
+        assert!(!parsed("--ignored").takes("a", false) && parsed("--ignored").takes("a", true));
+        assert!(parsed("--include-ignored").takes("a", false));
+        assert_eq!(parsed("--test-threads=3").threads(), 3);
+    }
+
+    #[test]
+    fn it_is_printed_as_asked() {
+        assert_eq!(parse("-q").unwrap().format(), Format::Terse);
+        assert_eq!(parse("--format=json").unwrap().format(), Format::Json);
+        assert_eq!(parse("").unwrap().format(), Format::Pretty);
+        assert!(parse("--color always").unwrap().is_coloured(false));
+        assert!(!parse("--color=never").unwrap().is_coloured(true));
     }
 
     #[test]

@@ -106,6 +106,7 @@ const HOOKS: &[&[&str]] = &[
     &[
         "setenv",
         "unsetenv",
+        "clearenv",
         "putenv",
         "chdir",
         "fchdir",

@@ -109,7 +109,7 @@ impl Console {
             Format::Terse => {
                 let sign = self.paint(colour, sign);
                 let count = self.passed.len() + self.failed.len() + self.ignored + 1;
-                let is_full = count % TERSE_COLUMNS == 0;
+                let is_full = count.is_multiple_of(TERSE_COLUMNS);
                 let end =
                     if is_full { format!(" {count}/{}\n", self.total) } else { String::new() };
                 self.print(&format!("{sign}{end}"));

@@ -82,13 +82,12 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
 }
 
 /// Whether so much lives at the end of an unedited program that it is worth another run, with stacks: over
-/// its budget, or more than buffers and thread-locals come to. What std reads to print a panic is no matter.
+/// its budget, or more than the program's floor. What std reads to print a panic is no matter.
 fn retains_much(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
-    const BYTES_MIN: i64 = 64 << 10;
     let Some(heap) = evidence.heap.as_ref().filter(|_| evidence.unedited) else { return false };
     let lives = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
     let enough = match case.budget.allowed(Resource::Heap) as i64 {
-        0 => BYTES_MIN,
+        0 => part.seen.heap_floor_bytes,
         allowed => allowed,
     };
     lives > enough && panic_message(&part.seen.output).is_none()

@@ -170,6 +170,8 @@ pub(crate) struct Observation {
     pub(crate) output: String,
     /// Whether libtest says that the test should panic.
     pub(crate) should_panic: bool,
+    /// From how many bytes on what it keeps on the heap is looked into.
+    pub(crate) heap_floor_bytes: i64,
     /// Whether the program was not ours: it ran once, and its own start is no part of the test.
     pub(crate) unedited: bool,
     /// What lived of each stack at each boundary (explain).
@@ -335,6 +337,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         region: watch.region,
         output,
         should_panic,
+        heap_floor_bytes: unedited.map_or(0, Program::heap_floor_bytes),
         descendants,
         control,
         duration: started.elapsed(),

@@ -16,8 +16,9 @@ pub(crate) const HELP: &str = "\
 
 {all-args}{after-help}";
 
-const TEST_USAGE: &str = "cargo watertight test [--net WHERE] [CARGO TEST ARGUMENTS]";
-const NEXTEST_USAGE: &str = "cargo watertight nextest [--net WHERE] [NEXTEST RUN ARGUMENTS]";
+const TEST_USAGE: &str = "cargo watertight test [--net WHERE] [--heap] [CARGO TEST ARGUMENTS]";
+const NEXTEST_USAGE: &str =
+    "cargo watertight nextest [--net WHERE] [--heap] [NEXTEST RUN ARGUMENTS]";
 const TEST_EXAMPLES: &str = "\
 Examples:
   cargo watertight test                           all tests of the workspace
@@ -102,7 +103,7 @@ pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
         match word {
             "--net" => at += 2,
-            "-h" | "--help" => at += 1,
+            "--heap" | "-h" | "--help" => at += 1,
             _ if word.starts_with("--net=") => at += 1,
             _ => break,
         }
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(own("x test -q -- a --exact"), "x test -- -q -- a --exact");
         assert_eq!(own("x test --net private -- a"), "x test --net private -- -- a");
         assert_eq!(own("x -v nextest --net=host -p a"), "x -v nextest --net=host -- -p a");
+        assert_eq!(own("x test --heap a"), "x test --heap -- a");
         assert_eq!(own("x test"), "x test --");
     }
 }

@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Where the tests' sockets live: in the machine's network, or each test's in one of its own.
     #[arg(long, value_name = "WHERE", default_value = "host", value_parser = ["host", "private"])]
     net: String,
+    /// List what each test keeps on the heap from 1 KiB on; else only 64 KiB and more are looked into.
+    #[arg(long)]
+    heap: bool,
     /// What cargo takes: packages, features, filters, and behind `--` what the tests take.
     #[arg(last = true, value_name = "CARGO ARGUMENTS")]
     rest: Vec<OsString>,
@@ -69,6 +72,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     let own = project::OwnRunner::new(RUNNER)?;
     let mut wrapping = Wrapping::default();
     wrapping.private_net = arguments.net == "private";
+    wrapping.all_heap = arguments.heap;
     wrapping.runner = project.runner.clone();
     wrapping.options = project::options(&arguments.rest);
     let mut set = |name: &str, value: OsString| {

@@ -24,8 +24,9 @@ pub(super) fn suite(binary: &Path, wrapping: &Wrapping) -> Suite {
         .and_then(|text| root_source(&text));
     let mut suite = named(&package, crate_name, source.as_deref());
     let net = if wrapping.private_net { " --net private" } else { "" };
+    let heap = if wrapping.all_heap { " --heap" } else { "" };
     let options: String = wrapping.options.iter().map(|option| format!(" {option}")).collect();
-    suite.command = format!("cargo watertight test{net} {}{options}", suite.command);
+    suite.command = format!("cargo watertight test{net}{heap} {}{options}", suite.command);
     if let Some(id) = std::env::var("NEXTEST_BINARY_ID").ok().filter(|id| !id.is_empty()) {
         suite.name = id;
     }

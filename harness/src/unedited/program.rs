@@ -36,6 +36,12 @@ impl Program {
         self
     }
 
+    /// From how many bytes on what a test keeps on the heap is worth another run, with stacks: more than
+    /// buffers and thread-locals come to, or all but what libtest itself keeps.
+    pub(crate) fn heap_floor_bytes(&self) -> i64 {
+        if self.wrapping.all_heap { 1 << 10 } else { 64 << 10 }
+    }
+
     /// Whether its tests get networks of their own.
     pub(crate) fn is_private(&self) -> bool {
         self.wrapping.private_net

@@ -16,6 +16,8 @@ pub struct Wrapping {
     pub runner: Vec<String>,
     /// Whether tests get network namespaces of their own.
     pub private_net: bool,
+    /// Whether little that is kept on the heap is looked into as well.
+    pub all_heap: bool,
     /// What else must be typed to run the same tests again (features, profiles), quoted for a shell.
     pub options: Vec<String>,
 }

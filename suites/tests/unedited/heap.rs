@@ -63,3 +63,33 @@ fn memory_over_a_budget_fails_with_its_line() -> Ending {
     assert!(said.out.contains(&line), "{said}");
     Ok(())
 }
+
+const LITTLE: &str = "
+#[cfg(test)]
+static KEPT: std::sync::Mutex<Vec<Vec<u8>>> = std::sync::Mutex::new(Vec::new());
+
+#[test]
+fn keeps_little() {
+    let bytes = vec![1; 3 << 10]; // kept from here
+    KEPT.lock().unwrap().push(bytes);
+}
+";
+
+#[test]
+fn little_is_listed_where_it_is_asked_for() -> Ending {
+    let project = crate::library("heap-little", LITTLE);
+    let line = marked(LITTLE, "kept from here");
+    for (arguments, is_listed) in
+        [(&["test", "--lib"][..], false), (&["test", "--heap", "--lib"], true)]
+    {
+        let said = project.watertight(arguments).end()?;
+        assert_eq!(said.code, Some(0), "{said}");
+        let findings = said.trial("keeps_little").findings;
+        let is_kept = findings.iter().any(|finding| {
+            finding.resource == Resource::Heap
+                && finding.site.as_ref().is_some_and(|site| site.line == line)
+        });
+        assert_eq!(is_kept, is_listed, "{findings:#?}");
+    }
+    Ok(())
+}

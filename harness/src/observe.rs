@@ -294,11 +294,16 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     let mut should_panic = false;
     let (outcome, message) = match script {
         Script::Unedited { case, .. } => {
-            should_panic = output.contains(&format!("test {} - should panic ... ", case.name));
-            let verdict = verdict_of_libtest(&output, &case.name);
-            output = own_output(&output, &case.name);
-            let said = [verdict, reason(&output)].into_iter().flatten();
-            let said = said.collect::<Vec<_>>().join("\n");
+            // libtest's own lines are cut out of stdout, where nothing else can come in between.
+            let [out, err] = subject.outputs();
+            should_panic = out.contains(&format!("test {} - should panic ... ", case.name));
+            let verdict = verdict_of_libtest(&out, &case.name);
+            let parts = [own_output(&out, &case.name), err.trim().to_owned()];
+            let said = [verdict, reason(&parts[1]).or_else(|| reason(&parts[0]))];
+            let said: Vec<String> = said.into_iter().flatten().collect();
+            let said = said.join("\n");
+            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            output = parts.join("\n");
             outcome::of_program(&ended, status, started.elapsed(), &said)
         }
         _ => outcome::outcome(&control, &ended, status, started.elapsed()),

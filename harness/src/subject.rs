@@ -52,16 +52,23 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// What a process has printed, stdout and stderr as they came: its beginning and its end.
+/// What a process has printed: stdout and stderr as they came, and each by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
+struct Output {
+    both: Kept,
+    each: [Kept; 2],
+}
+
+/// The beginning and the end of what came.
+#[derive(Debug, Default)]
+struct Kept {
     head: Vec<u8>,
     tail: std::collections::VecDeque<u8>,
     /// Bytes between the two that were dropped.
     dropped: u64,
 }
 
-impl Output {
+impl Kept {
     fn push(&mut self, bytes: &[u8]) {
         let room = OUTPUT_HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
@@ -72,7 +79,7 @@ impl Output {
     }
 
     /// The text, with a mark where something is missing.
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = String::from_utf8_lossy(&self.head).into_owned();
         if self.dropped > 0 {
             text.push_str(&format!("\n[... {} bytes of output left out ...]\n", self.dropped));
@@ -195,7 +202,13 @@ impl Subject {
 
     /// What the process has printed so far.
     pub(crate) fn output(&self) -> String {
-        self.shared.output.lock().unwrap_or_else(PoisonError::into_inner).text()
+        self.shared.output.lock().unwrap_or_else(PoisonError::into_inner).both.text()
+    }
+
+    /// The same, stdout and stderr each by itself.
+    pub(crate) fn outputs(&self) -> [String; 2] {
+        let output = self.shared.output.lock().unwrap_or_else(PoisonError::into_inner);
+        [output.each[0].text(), output.each[1].text()]
     }
 }
 
@@ -273,11 +286,10 @@ impl Pump {
         match pipe.read(&mut buffer) {
             Ok(0) => self.pipes[index] = None,
             Ok(len) => {
-                self.shared
-                    .output
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(&buffer[..len]);
+                let mut output = self.shared.output.lock().unwrap_or_else(PoisonError::into_inner);
+                output.both.push(&buffer[..len]);
+                output.each[index].push(&buffer[..len]);
+                drop(output);
                 if self.stream {
                     // A closed terminal is no reason to stop measuring.
                     let _ = match index {

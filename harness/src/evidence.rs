@@ -316,6 +316,15 @@ fn mappings(part: &Part<'_>, namer: &Namer<'_>) -> Option<Population> {
                 .and_then(|stack| namer.own(Some(region), stack)),
         });
     }
+    if part.seen.unedited {
+        // std's stack for signals is a part of each thread, which is counted as such.
+        let is_std = |creation: &Creation| {
+            creation.stack.iter().any(|frame| frame.function.contains("::stack_overflow::"))
+        };
+        population.things.retain(|thing| !thing.creation.as_ref().is_some_and(is_std));
+        let left: i64 = population.things.iter().map(|thing| thing.amount).sum();
+        population.series = vec![0, left];
+    }
     Some(population)
 }
 
@@ -379,6 +388,9 @@ fn waiting_pairs(case: &Case, part: &Part<'_>, namer: &Namer<'_>) -> Population 
     }
     population
 }
+
+/// Why a probe that needs the agent could not look.
+const NO_AGENT: &str = "it needs the agent, which was not loaded into the test's process: it is static, of another word size, or privileged";
 
 /// What nobody but the agent can see.
 const AGENT_ONLY: [Resource; 5] =
@@ -446,20 +458,21 @@ fn unmeasured(run: &Run, case: &Case, part: &Part<'_>) -> Vec<Unmeasured> {
     if has_own_allocator(part) && case.budget.allowed(Resource::Heap) > 0 {
         add(Resource::Heap, &format!("{OWN_ALLOCATOR}: its blocks cannot be counted"));
     }
-    let Some(last) = part.counts.last() else { return unmeasured };
-    if let Err(unavailable) = &last.fds {
-        add(Resource::Fd, &unavailable.reason);
-        add(Resource::Socket, &unavailable.reason);
-    }
-    if let Err(unavailable) = &last.threads {
-        add(Resource::Thread, &unavailable.reason);
-        add(Resource::Process, &unavailable.reason);
-    }
-    if let Err(unavailable) = &last.memory {
-        add(Resource::Memory, &unavailable.reason);
-    }
-    if let Some(reason) = own_allocator {
-        add(Resource::Mapping, &reason);
+    if let Some(last) = part.counts.last() {
+        if let Err(unavailable) = &last.fds {
+            add(Resource::Fd, &unavailable.reason);
+            add(Resource::Socket, &unavailable.reason);
+        }
+        if let Err(unavailable) = &last.threads {
+            add(Resource::Thread, &unavailable.reason);
+            add(Resource::Process, &unavailable.reason);
+        }
+        if let Err(unavailable) = &last.memory {
+            add(Resource::Memory, &unavailable.reason);
+        }
+        if let Some(reason) = own_allocator {
+            add(Resource::Mapping, &reason);
+        }
     }
     if seen.unedited && part.rounds == 0 && part.outcome == Outcome::Passed && seen.region.is_some()
     {
@@ -468,8 +481,14 @@ fn unmeasured(run: &Run, case: &Case, part: &Part<'_>) -> Vec<Unmeasured> {
         add(Resource::Thread, gone);
     }
     if seen.region.is_none() {
+        if seen.unedited {
+            // Nobody has held it to be read.
+            for probe in [Resource::Fd, Resource::Socket, Resource::Thread] {
+                add(probe, NO_AGENT);
+            }
+        }
         for probe in AGENT_ONLY {
-            add(probe, "it needs the agent, which was not loaded into the test's process");
+            add(probe, NO_AGENT);
         }
         add(
             Resource::Heap,

@@ -25,7 +25,7 @@ impl<'a> Namer<'a> {
     pub(crate) fn new(run: &'a Run, package: &Path) -> Self {
         Self {
             symbols: Some(&run.symbols),
-            project: Project::of(package),
+            project: Project::of(package).tested_by(&run.subjects.program),
             program: run.subjects.program.clone(),
         }
     }

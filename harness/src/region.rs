@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
+use nix::fcntl::posix_fallocate;
 use watertight_report::model::Frame;
 
 use crate::symbol::LoadedModule;
@@ -33,7 +34,8 @@ impl ControlMap {
             .create_new(true)
             .mode(0o600)
             .open(directory.join(CONTROL_FILE))?;
-        file.set_len(size_of::<Control>() as u64)?;
+        // Room now, or an error: a page that the file system cannot give later ends the process (SIGBUS).
+        posix_fallocate(&file, 0, size_of::<Control>() as libc::off_t)?;
         let control = Self::map(&file)?;
         control.supervisor.store(std::process::id(), Relaxed);
         control.tasks.store(-1, Relaxed);

@@ -3,6 +3,8 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use watertight_report::baseline::Usage;
@@ -20,6 +22,8 @@ use crate::{canary, cancel, survivor};
 pub(crate) struct Session {
     pub(crate) run: Arc<Run>,
     told: Mutex<Told>,
+    /// Whether a test was told of already that passed, and that not all could look at.
+    has_told_blind: AtomicBool,
     /// The name of the test target, where it is one that `cargo test --test` knows.
     target: Option<String>,
 }
@@ -61,7 +65,7 @@ impl Session {
         canary::believe(&run, &record.canaries);
         // The first process knows already.
         let _ = run.net_refused.set(record.net_refused.clone());
-        Ok(Self { run, told: Mutex::default(), target })
+        Ok(Self { run, told: Mutex::default(), has_told_blind: AtomicBool::new(false), target })
     }
 
     /// Writes a trial's record and says what came of it: the failure block where it is red.
@@ -80,7 +84,13 @@ impl Session {
             return Err(unwritten(&error));
         }
         if !is_red(case, record) {
-            if record.verdict != Verdict::Clean {
+            // What no probe could see in one test it mostly sees in none: once says it, and the record.
+            let is_news = match record.verdict {
+                Verdict::Clean => false,
+                Verdict::Unmeasured => !self.has_told_blind.swap(true, Relaxed),
+                _ => true,
+            };
+            if is_news {
                 eprintln!("{}\n", terminal::failure(record, &self.style()));
             }
             return Ok(());

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use watertight_report::metric;
 use watertight_report::model::{
-    CANCELLED, Cleanup, FIXTURES, Mode, Net as NetRecord, Outcome, Reading, Resource, SCHEMA,
-    Trial as TrialRecord, Verdict,
+    CANCELLED, Cleanup, FIXTURES, Finding, Mode, Net as NetRecord, Outcome, Reading, Resource,
+    SCHEMA, Status, Trial as TrialRecord, Verdict,
 };
 
 use crate::case::{Budget, Case, Net};
@@ -114,6 +114,9 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     record(run, case, &part, evidence, duration)
 }
 
+/// What helps where a stack has no lines.
+const NO_LINES: &str = "Where nothing is known of a line the tests were built without lines and names: set `[profile.test] debug = \"line-tables-only\"` and no `strip` in Cargo.toml.";
+
 /// What a case's main process runs.
 fn script<'a>(run: &'a Run, case: &'a Case) -> Script<'a> {
     match &run.subjects.unedited {
@@ -151,6 +154,10 @@ pub(crate) fn record(
     record.findings = findings;
     record.cleanups = evidence.cleanups.into_iter().map(|(cleanup, _)| cleanup).collect();
     record.notes = notes(run, case, part);
+    let is_nowhere = |it: &Finding| it.status == Status::Leak && it.site.is_none();
+    if record.findings.iter().any(|it| is_nowhere(it) && !it.stack.is_empty()) {
+        record.notes.push(NO_LINES.to_owned());
+    }
     Tried { record, output: part.seen.output.clone(), should_panic: part.seen.should_panic }
 }
 

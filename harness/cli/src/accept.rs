@@ -31,12 +31,13 @@ use crate::{exit, ledgers};
                                             print the entries and write nothing
 ",
     after_help = "\
-Entries are appended to .config/watertight-accepted.toml, where every run looks for it; what is in it
-stays. They accept what was seen and no more: the case, what it leaks, how much a round, and the line.
-A leak without a line cannot be accepted.
+Entries are appended to .config/watertight-accepted.toml, where every run looks
+for it; what is in it stays. They accept what was seen and no more: the case,
+what it leaks, how much a round, and the line or the function. A leak without
+either cannot be accepted.
 
-Exit codes: 0 written, or nothing to write; 2 wrong usage; 3 a file could not be read or written;
-4 a ledger has lines that cannot be read, the rest of it was used."
+Exit codes: 0 written, or nothing to write; 2 wrong usage; 3 a file could not be
+read or written; 4 a ledger has lines that cannot be read, the rest was used."
 )]
 pub(crate) struct Arguments {
     /// The cases, as `case` or `suite::case`; `*` and `?` stand for others. Then the ledgers; else
@@ -149,6 +150,12 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
         }
         (Wish::Entries { expires, .. }, entries) => {
             acceptance.append(entries)?;
+            for (line, file) in acceptance.replaced_by(entries) {
+                talk.warn(format_args!(
+                    "{}:{line} is over and has a new entry now: remove it, or the gate stays red",
+                    shown(file).display()
+                ));
+            }
             for entry in entries {
                 talk.say(format_args!("accepted until {expires}: {}", say(entry)));
             }

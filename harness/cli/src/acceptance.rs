@@ -94,6 +94,20 @@ impl Acceptance {
         remarks.iter().map(ToString::to_string).chain(over).collect()
     }
 
+    /// The entries that are over and accept what new ones do, by their line and file.
+    pub(crate) fn replaced_by<'a>(
+        &'a self,
+        new: &'a [Entry],
+    ) -> impl Iterator<Item = (u32, &'a Path)> {
+        let over = self.baseline.entries.iter().filter(|entry| !entry.is_active(self.today));
+        let is_same = |old: &Entry, new: &Entry| {
+            (old.case.to_string(), old.resource, &old.function)
+                == (new.case.to_string(), new.resource, &new.function)
+        };
+        over.filter(move |old| new.iter().any(|new| is_same(old, new)))
+            .map(|old| (old.line, self.path.as_path()))
+    }
+
     /// Appends entries to the file, which is replaced whole or not at all; every byte that was there stays.
     ///
     /// # Errors

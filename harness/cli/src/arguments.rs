@@ -91,7 +91,7 @@ pub(crate) enum Verb {
 }
 
 /// The arguments that are ours: `cargo watertight x` starts `cargo-watertight watertight x`. What follows
-/// `test` and `nextest` is cargo's, a `--` in it too, but for our own options at its beginning.
+/// `test` and `nextest` is cargo's, a `--` in it too, but for our own options before that.
 pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.get(1).is_some_and(|first| first == "watertight") {
@@ -99,16 +99,23 @@ pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     }
     let is_verb = |word: &OsString| word == "test" || word == "nextest";
     let Some(verb) = arguments.iter().position(is_verb) else { return arguments };
-    let mut at = verb + 1;
-    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
-        match word {
-            "--net" => at += 2,
-            "--heap" | "-h" | "--help" => at += 1,
-            _ if word.starts_with("--net=") => at += 1,
-            _ => break,
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let end = end.max(verb + 1);
+    let (mut ours, mut cargos) = (Vec::new(), Vec::new());
+    let mut words = arguments.drain(verb + 1..end);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--net") => ours.extend([Some(word), words.next()].into_iter().flatten()),
+            Some("--heap") => ours.push(word),
+            Some(text) if text.starts_with("--net=") => ours.push(word),
+            // cargo's own help is asked for behind something of cargo's.
+            Some("-h" | "--help") if cargos.is_empty() => ours.push(word),
+            _ => cargos.push(word),
         }
     }
-    arguments.insert(at.min(arguments.len()), "--".into());
+    drop(words);
+    let between = std::iter::once("--".into());
+    arguments.splice(verb + 1..verb + 1, ours.into_iter().chain(between).chain(cargos));
     arguments
 }
 
@@ -139,6 +146,10 @@ mod tests {
         assert_eq!(own("x test --net private -- a"), "x test --net private -- -- a");
         assert_eq!(own("x -v nextest --net=host -p a"), "x -v nextest --net=host -- -p a");
         assert_eq!(own("x test --heap a"), "x test --heap -- a");
+        assert_eq!(
+            own("x test --lib --net private --heap -- --heap"),
+            "x test --net private --heap -- --lib -- --heap"
+        );
         assert_eq!(own("x test"), "x test --");
     }
 }

@@ -23,11 +23,12 @@ use evidence::Evidence;
   cargo watertight gate shard-*.jsonl       judge the ledgers of several jobs together
 ",
     after_help = "\
-Red is: a leak that no entry of .config/watertight-accepted.toml accepts today; an entry that is over,
-or accepts nothing any more; a probe that could not look; a test that failed; a run without canaries,
-without tests, cancelled, or with a shard missing; a line of a ledger that cannot be read.
+Red is: a leak that no entry of .config/watertight-accepted.toml accepts today;
+an entry that is over, or accepts nothing any more; a probe that could not look;
+a test that failed; a run without canaries, without tests, cancelled, or with a
+shard missing; a line of a ledger that cannot be read.
 
-Exit codes: 0 green, 1 red, 2 wrong usage, 3 a ledger could not be read."
+Exit codes: 0 green, 1 red, 2 wrong usage or no such ledger, 3 the system said no."
 )]
 pub(crate) struct Arguments {
     /// The ledgers; else WATERTIGHT_LEDGER, else the last run's.

@@ -36,13 +36,13 @@ use survey::{Part, Survey};
   cargo watertight gate all.jsonl           one verdict on all of them
 ",
     after_help = "\
-Said, and red, is: a test that is in two ledgers, a shard that is missing, jobs that were run in
-different ways, a ledger without its run record or without tests, a line that cannot be read. The
-whole is written all the same, with every record that can be read; a ledger that is given twice is
-taken once.
+Said, and red, is: a test that is in two ledgers, a shard that is missing, jobs
+that were run in different ways, a ledger without its run record or without
+tests, a line that cannot be read. The whole is written all the same, with every
+record that can be read; a ledger that is given twice is taken once.
 
-Exit codes: 0 well, 1 something of that kind was said, 2 wrong usage, 3 a file could not be read or
-written."
+Exit codes: 0 well, 1 something of that kind was said, 2 wrong usage, 3 a file
+could not be read or written."
 )]
 pub(crate) struct Arguments {
     /// The ledger to write; one that is there is replaced.

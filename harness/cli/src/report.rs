@@ -133,7 +133,8 @@ fn tell(
     }
     if arguments.medium.github {
         let many = github::count(&report);
-        talk.say(format_args!("{many} annotations; {}", summary_file.told()));
+        let what = if many == 1 { "annotation" } else { "annotations" };
+        talk.say(format_args!("{many} {what}; {}", summary_file.told()));
     }
     if let Some(path) = &arguments.output {
         talk.say(format_args!("the report is in {}", path.display()));

@@ -47,7 +47,7 @@ pub(super) fn is_shim(function: &str) -> bool {
 }
 
 /// The crate at the start of a path: of `<a::B as c::D>::e` it is `a`, of `[a::B]::e` too.
-fn crate_of(function: &str) -> &str {
+pub(super) fn crate_of(function: &str) -> &str {
     let path = function.trim_start_matches(['<', '&', '*', '[', '(']);
     let path = path.strip_prefix("mut ").or_else(|| path.strip_prefix("dyn ")).unwrap_or(path);
     path.split_once("::").map_or("", |(first, _rest)| first)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Symbol;
-use super::function::{is_harness, is_shim};
+use super::function::{crate_of, is_harness, is_shim};
 use super::origin::{self, Origin};
 
 /// The harness's own sources, where it was built.
@@ -21,6 +21,8 @@ pub(crate) struct Project {
     roots: [PathBuf; 2],
     /// Whether the package itself lies where dependencies do.
     is_dependency: bool,
+    /// The names of the crates under test, for stacks without lines.
+    crates: Vec<String>,
 }
 
 /// Where a stack was created, as indices into it.
@@ -40,7 +42,17 @@ impl Project {
         let real = given.canonicalize().unwrap_or_else(|_| given.clone());
         let is_dependency = origin::of_path(&given.join("src")) == Origin::Dependency;
         let roots = [workspace(&given), workspace(&real)];
-        Self { packages: [given, real], roots, is_dependency }
+        Self { packages: [given, real], roots, is_dependency, crates: Vec::new() }
+    }
+
+    /// With the crates of a test binary, `target/debug/deps/my_tests-0123456789abcdef`, and of its package.
+    pub(crate) fn tested_by(mut self, program: &Path) -> Self {
+        let stem = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = stem.rsplit_once('-').map_or(&*stem, |(name, _hash)| name);
+        let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default();
+        self.crates = [name, &package].map(|name| name.replace('-', "_")).to_vec();
+        self.crates.retain(|name| !name.is_empty());
+        self
     }
 
     /// The site of a stack, which is innermost first.
@@ -51,7 +63,16 @@ impl Project {
         // A program's `main` calls into what it is about; its line says nothing of what that makes.
         let inside = position(&|symbol| self.owns(symbol) && !is_main(&symbol.function));
         let user = position(&|symbol| symbol.origin == Origin::User);
-        let site = inside.or(user);
+        // Without line tables the innermost function of the crate is all that can be said.
+        let by_name = || {
+            stack.iter().position(|symbol| {
+                symbol.file.is_none()
+                    && !is_main(&symbol.function)
+                    && !is_shim(&symbol.function)
+                    && self.crates.iter().any(|name| name == crate_of(&symbol.function))
+            })
+        };
+        let site = inside.or(user).or_else(by_name);
         Site { site, via: user.filter(|_| user != site) }
     }
 

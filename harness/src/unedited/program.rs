@@ -134,13 +134,12 @@ pub(super) fn enter_network() -> Option<ExitCode> {
     Some(ExitCode::FAILURE)
 }
 
-/// Whether libtest's `main` is in the program: by the name of its entry, or where the names are stripped by
-/// the places in its sources that its panics would tell. Only these sections are read: this is done for
-/// every test that nextest starts.
+/// Whether libtest's `main` is in the program: by the name of its entry, or where that is stripped or was
+/// inlined by the places in its sources that its panics would tell. Only these sections are read: this is
+/// done for every test that nextest starts.
 fn is_libtest(path: &Path) -> bool {
-    holds(path, ".strtab", "test_main_static")
-        .or_else(|| holds(path, CONSTANTS, "library/test/src/lib.rs"))
-        .unwrap_or(false)
+    holds(path, ".strtab", "test_main_static") == Some(true)
+        || holds(path, CONSTANTS, "library/test/src/lib.rs") == Some(true)
 }
 
 const CONSTANTS: &str = ".rodata";

@@ -34,11 +34,8 @@ pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
         Resource::Heap => {
             "find who keeps what that line allocates: a collection that only grows, a cycle of `Rc`, a `mem::forget`, a C handle never freed"
         }
-        Resource::TimeWait if trial.command.is_some() => {
-            "keep one connection for many calls: the side that closes first keeps the port pair; where that many are meant, say `allow = { time_wait = N }` in .config/watertight.toml"
-        }
         Resource::TimeWait => {
-            "keep one connection for many calls: the side that closes first keeps the port pair; where that many are meant, declare `allow(time_wait = N)`"
+            "keep one connection for many calls: the side that closes first keeps the port pair; where that many are meant, declare `allow(time_wait = N)`, or say `allow = { time_wait = N }` in .config/watertight.toml"
         }
         Resource::Memory if finding.budget.is_some() => {
             "lower the peak, or raise the ceiling (`rss_max`) on purpose"

@@ -39,6 +39,6 @@ fn the_last_run_is_found_by_itself() -> Ending {
     assert_ne!(fs::canonicalize(folder.join("latest"))?, latest);
     let gate = unnamed(project.watertight(["gate"]))?;
     assert_eq!(gate.code, Some(1), "{gate}");
-    assert!(gate.out.contains("the ledger is empty"), "{gate}");
+    assert!(gate.out.contains("the ledger holds no record"), "{gate}");
     Ok(())
 }

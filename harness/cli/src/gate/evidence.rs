@@ -248,7 +248,7 @@ impl Evidence {
     fn say_runs(&self, reasons: &mut Vec<Reason>) {
         if self.runs.is_empty() {
             let next = "run the tests first: cargo watertight test";
-            reasons.push(Reason::new("the ledger is empty", next));
+            reasons.push(Reason::new("the ledger holds no record", next));
         }
         for (id, facts) in &self.runs {
             let mut red = |what: String, next| {

@@ -35,7 +35,7 @@ pub(super) fn print(
     if summary.cases == 0 {
         // Where cargo has failed it has said why, and a listing was all that was asked for.
         if code == exit::OK && !lists {
-            talk.warn("no test was audited: there is none of libtest's and no suite of our own");
+            talk.warn("no test was audited: none was chosen, or there is none of libtest's and no suite of our own");
         }
         return Ok(());
     }
@@ -47,7 +47,9 @@ pub(super) fn print(
     let style = Style { colour: talk.is_coloured(), ..Style::default() };
     anstream::eprintln!("{}", terminal::summary(&summary, &style));
     if !summary.is_green() {
-        talk.say("read it again with `cargo watertight report`");
+        let named = std::env::var_os("WATERTIGHT_LEDGER").is_some_and(|it| !it.is_empty());
+        let which = if named { format!(" {}", shown(ledger).display()) } else { String::new() };
+        talk.say(format_args!("read it again with `cargo watertight report{which}`"));
     }
     Ok(())
 }

@@ -199,7 +199,7 @@ fn a_run_that_proves_nothing_is_red() {
 
     let project = Project::new();
     project.write(LATEST, "");
-    assert_red(&project.watertight(&["gate"]), "the ledger is empty");
+    assert_red(&project.watertight(&["gate"]), "the ledger holds no record");
 }
 
 #[test]

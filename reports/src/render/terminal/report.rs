@@ -189,7 +189,7 @@ impl Block<'_> {
 /// What a kind of groups is called.
 pub(in crate::render) fn title(kind: Kind) -> &'static str {
     match kind {
-        Kind::Leak => "leaks, largest first",
+        Kind::Leak => "leaks, worst first",
         Kind::Unconfirmed => "unconfirmed: could not be repeated, fails nothing",
         Kind::Retained => "heap retained at the end: a leak or a cache, fails nothing",
         Kind::Accepted => "accepted",

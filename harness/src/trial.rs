@@ -153,6 +153,13 @@ pub(crate) fn record(
     record.unmeasured = evidence.unmeasured;
     record.findings = findings;
     record.cleanups = evidence.cleanups.into_iter().map(|(cleanup, _)| cleanup).collect();
+    if run.cancelled.load(Acquire) && record.outcome == Outcome::Killed {
+        // We have killed it, half-way.
+        record.message = Some(CANCELLED.to_owned());
+        record.verdict = Verdict::Unmeasured;
+        record.findings.clear();
+        record.unmeasured.clear();
+    }
     record.notes = notes(run, case, part);
     let is_nowhere = |it: &Finding| it.status == Status::Leak && it.site.is_none();
     if record.findings.iter().any(|it| is_nowhere(it) && !it.stack.is_empty()) {

@@ -181,7 +181,7 @@ fn is_first(attempt: &u32) -> bool {
 pub const FIXTURES: &str = "(fixtures)";
 
 /// The case under which a run is recorded that cargo has ended badly although no test of it tells why: it was
-/// cancelled between two binaries, or a doctest failed, a bench, a harness that nobody measures.
+/// cancelled, or a build failed, a doctest, a bench, a harness that nobody measures.
 pub const CARGO: &str = "(cargo)";
 
 /// Whether a case is no test but what surrounds them: a run may hold several of a suite.

@@ -10,9 +10,11 @@ use anstyle::AnsiColor;
 
 use crate::acceptance::Acceptance;
 use crate::arguments::HELP;
-use crate::talk::Talk;
+use crate::talk::{Talk, plain};
+use crate::underway::is_underway;
 use crate::{exit, ledgers};
 use evidence::Evidence;
+use reason::Reason;
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -42,7 +44,11 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     let mut acceptance = Acceptance::load(talk)?;
     let mut evidence = Evidence::default();
     let broken = ledgers::read(&paths, talk, |_, record| evidence.add(record, &mut acceptance))?;
-    let reasons = evidence.reasons(broken, acceptance.remarks());
+    let mut reasons = evidence.reasons(broken, acceptance.remarks());
+    for path in paths.iter().filter(|path| is_underway(path)) {
+        let what = format!("the run of {} did not come to its end, or still runs", path.display());
+        reasons.insert(0, Reason::new(plain(&what), "run the tests again"));
+    }
     let mut out = anstream::stdout().lock();
     // A reader who has seen enough and closed the pipe changes no verdict.
     let _ = if reasons.is_empty() {

@@ -49,10 +49,19 @@ fn latest() -> Option<PathBuf> {
     }
     let here = env::current_dir().ok()?;
     // What lies above the root is another project's.
-    let root = here.ancestors().position(|folder| folder.join("Cargo.lock").exists());
-    let mut folders = here.ancestors().take(root.map_or(usize::MAX, |root| root + 1));
+    let root = workspace();
+    let mut folders = here
+        .ancestors()
+        .take_while(|folder| root.as_ref().is_none_or(|root| folder.starts_with(root)));
     folders
         .find_map(|folder| Some(folder.join("target").join(&latest)).filter(|path| path.exists()))
+}
+
+/// The root of the workspace, from here upward.
+pub(crate) fn workspace() -> Option<PathBuf> {
+    let here = env::current_dir().ok()?;
+    let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists())?;
+    Some(root.to_owned())
 }
 
 /// Hands every record of the ledgers to `each`, with the ledger's place among them. Says every line that

@@ -10,6 +10,7 @@
 mod arguments;
 mod exit;
 mod talk;
+mod underway;
 
 // What the verbs below have in common.
 mod acceptance;

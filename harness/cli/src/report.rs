@@ -142,6 +142,17 @@ fn tell(
     Ok(broken_lines)
 }
 
+/// The workspace's folder in the repository that a GitHub workflow has checked out; empty where it is the
+/// repository's root, or outside a workflow.
+fn below_the_repository() -> String {
+    let folder = || {
+        let repository = Path::new(&std::env::var_os("GITHUB_WORKSPACE")?).canonicalize().ok()?;
+        let workspace = ledgers::workspace()?.canonicalize().ok()?;
+        Some(workspace.strip_prefix(&repository).ok()?.to_str()?.to_owned())
+    };
+    folder().unwrap_or_default()
+}
+
 fn renderers(
     arguments: &Arguments,
     out: Output,
@@ -161,7 +172,7 @@ fn renderers(
             if let Some((file, room)) = summary_file.open()? {
                 both.push(Box::new(Markdown::new(file, room, all)));
             }
-            both.push(Box::new(Github::new(out)));
+            both.push(Box::new(Github::new(out).below(&below_the_repository())));
             both
         }
         None => {

@@ -13,10 +13,15 @@ use watertight::unedited::{self, Wrapping};
 
 use crate::acceptance::Acceptance;
 use crate::talk::Talk;
+use crate::underway::Underway;
 use project::Project;
 
 /// What cargo starts in place of each test binary: this program with this first argument.
 const RUNNER: &str = "runner";
+
+/// What nextest can be told besides a filter; all but the first run as ever.
+const NEXTEST_VERBS: [&str; 7] =
+    ["run", "list", "archive", "show-config", "self", "bench", "debug"];
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +71,11 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
         Tool::Nextest => "nextest",
     });
     // `cargo watertight nextest -p app` is `cargo nextest run -p app`.
-    let has_verb = arguments.rest.first().is_some_and(|word| word == "run");
+    let has_verb =
+        arguments.rest.first().is_some_and(|word| NEXTEST_VERBS.iter().any(|it| word == it));
     command.args((tool == Tool::Nextest && !has_verb).then_some("run")).args(&arguments.rest);
     let ledger = project.ledger()?;
+    let underway = Underway::mark(&ledger, &project.run);
     let own = project::OwnRunner::new(RUNNER)?;
     let mut wrapping = Wrapping::default();
     wrapping.private_net = arguments.net == "private";
@@ -94,5 +101,6 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
         .with_context(|| format!("{} could not be run", project::cargo().to_string_lossy()))?;
     let lists = arguments.rest.iter().any(|word| word == "--list" || word == "--no-run");
     conclusion::print(&ledger, &project.run, code, lists, acceptance, talk)?;
+    drop(underway);
     Ok(code)
 }

@@ -16,9 +16,13 @@ const MEDIA: [&str; 7] =
 /// The command in `folder`, with nothing of this process's environment that it looks at.
 fn report(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-watertight"));
-    for variable in
-        ["WATERTIGHT_LEDGER", "CARGO_TARGET_DIR", "GITHUB_STEP_SUMMARY", "WATERTIGHT_STACKS"]
-    {
+    for variable in [
+        "WATERTIGHT_LEDGER",
+        "CARGO_TARGET_DIR",
+        "GITHUB_STEP_SUMMARY",
+        "GITHUB_WORKSPACE",
+        "WATERTIGHT_STACKS",
+    ] {
         command.env_remove(variable);
     }
     command.current_dir(folder).args(["watertight", "report"]).args(arguments);
@@ -186,6 +190,19 @@ fn in_a_workflow_the_page_goes_to_the_step_summary() {
     let page = fs::read_to_string(&summary).unwrap();
     assert!(page.starts_with("before\n"), "{page}");
     assert!(page.contains("## Watertight: 2 leaks in 1 of 1 case"), "{page}");
+}
+
+#[test]
+fn a_workspace_below_the_repositorys_root_is_annotated_from_that_root() {
+    let repository = folder();
+    let workspace = repository.path().join("crates/rust");
+    fs::create_dir_all(&workspace).unwrap();
+    fs::write(workspace.join("Cargo.lock"), "").unwrap();
+    ledger(&workspace.join("a.jsonl"), &["opens"]);
+    let mut command = report(&workspace, &["a.jsonl", "--github"]);
+    let (code, out, _) = run(command.env("GITHUB_WORKSPACE", repository.path()));
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with("::error file=crates/rust/src/store.rs,line=31,"), "{out}");
 }
 
 #[test]

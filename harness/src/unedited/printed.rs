@@ -4,18 +4,10 @@
 /// `test NAME ... ok` with its summary (library/test/src/formatters/pretty.rs).
 pub(crate) fn own_output(output: &str, name: &str) -> String {
     let body = output.split_once("running 1 test\n").map_or(output, |(_, body)| body);
-    let verdict = format!("test {name} ");
-    let is_end = |line: &str| line.starts_with(&verdict) && line.contains("... ");
-    let end = body
-        .split_inclusive('\n')
-        .scan(0, |at, line| {
-            let start = *at;
-            *at += line.len();
-            Some((start, line))
-        })
-        .filter(|(_, line)| is_end(line))
-        .last();
-    let (body, rest) = body.split_at(end.map_or(body.len(), |(at, _)| at));
+    // Behind whatever the test has printed last, which may be half a line.
+    let end = [format!("test {name} ... "), format!("test {name} - should panic ... ")];
+    let end = end.iter().filter_map(|end| body.rfind(end)).max();
+    let (body, rest) = body.split_at(end.unwrap_or(body.len()));
     // What comes behind libtest's own end is the test's again: exit handlers, threads.
     let late = rest.split_once("\ntest result: ").and_then(|(_, rest)| rest.split_once('\n'));
     let parts = [body.trim(), late.map_or("", |(_, late)| late.trim())];
@@ -68,6 +60,8 @@ mod tests {
     fn libtests_own_lines_are_left_out() {
         let output = "\nrunning 1 test\nhello\ntest a::b ... ok\n\ntest result: ok. 1 passed; finished in 0.00s\n\nbye\n";
         assert_eq!(own_output(output, "a::b"), "hello\nbye");
+        let half = "running 1 test\nhalftest a ... ok\n\ntest result: ok.\n";
+        assert_eq!(own_output(half, "a"), "half");
         let panics = "running 1 test\ntest a - should panic ... ok\n\ntest result: ok.\n";
         assert_eq!(own_output(panics, "a"), "");
         assert_eq!(own_output("killed half-way\n", "a"), "killed half-way");

@@ -5,7 +5,9 @@
 //! (docs.github.com, "Workflow commands for GitHub Actions"; the escapes are those of actions/toolkit).
 //! GitHub shows ten annotations of a level for a step, so nine are written and the rest counted.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::advice::advice;
 use super::{Renderer, group, text};
@@ -20,12 +22,21 @@ pub const ANNOTATIONS_MAX: usize = 9;
 #[derive(Debug)]
 pub struct Github<W> {
     out: W,
+    below: String,
 }
 
 impl<W: Write> Github<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out }
+        Self { out, below: String::new() }
+    }
+
+    /// Says that the project lies in this folder of the repository: GitHub wants paths from the
+    /// repository's root. The empty one is the root itself.
+    #[must_use]
+    pub fn below(mut self, folder: &str) -> Self {
+        self.below = folder.to_owned();
+        self
     }
 }
 
@@ -35,7 +46,7 @@ impl<W: Write> Renderer for Github<W> {
     }
 
     fn finish(&mut self, report: &Report) -> io::Result<()> {
-        let all = annotations(report);
+        let all = annotations(report, &self.below);
         let (shown, more) = all.split_at(all.len().min(ANNOTATIONS_MAX));
         for annotation in shown {
             writeln!(self.out, "{annotation}")?;
@@ -56,20 +67,20 @@ impl<W: Write> Renderer for Github<W> {
 
 /// How many annotations a report is worth, however many are written.
 pub fn count(report: &Report) -> usize {
-    annotations(report).len()
+    annotations(report, "").len()
 }
 
 struct Annotation<'a> {
     level: &'static str,
     /// And the line, 0 where it is not known.
-    file: Option<(&'a str, u32)>,
+    file: Option<(Cow<'a, str>, u32)>,
     title: String,
     message: String,
 }
 
 /// All of them, leaks first.
-fn annotations(report: &Report) -> Vec<Annotation<'_>> {
-    let leaks = report.of(Kind::Leak).map(leak);
+fn annotations<'a>(report: &'a Report, below: &str) -> Vec<Annotation<'a>> {
+    let leaks = report.of(Kind::Leak).map(|group| leak(group, below));
     let silent = report.troubles.iter().filter(|trouble| {
         // Cargo has told of the tests that failed; of these nobody has.
         matches!(trouble.verdict, Verdict::Unsettled)
@@ -100,7 +111,7 @@ fn annotations(report: &Report) -> Vec<Annotation<'_>> {
     leaks.chain(silent).chain(blind).chain(canaries).collect()
 }
 
-fn leak(group: &Group) -> Annotation<'_> {
+fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
     let amounts = group::amounts(group);
     let finding = &group.finding;
     let mut message =
@@ -116,18 +127,26 @@ fn leak(group: &Group) -> Annotation<'_> {
     let site = finding.site.as_ref().filter(|site| !site.file.is_empty());
     Annotation {
         level: "error",
-        file: site.map(|site| (site.file.as_str(), site.line)),
+        file: site.map(|site| (from_root(&site.file, below), site.line)),
         title: format!("leaks {amounts}"),
         message,
+    }
+}
+
+/// A file of the project, as it is called from the repository's root.
+fn from_root<'a>(file: &'a str, below: &str) -> Cow<'a, str> {
+    match below.is_empty() || Path::new(file).is_absolute() {
+        true => file.into(),
+        false => format!("{below}/{file}").into(),
     }
 }
 
 impl std::fmt::Display for Annotation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "::{} ", self.level)?;
-        if let Some((file, line)) = self.file {
+        if let Some((file, line)) = &self.file {
             write!(f, "file={},", property(file))?;
-            if line > 0 {
+            if *line > 0 {
                 write!(f, "line={line},")?;
             }
         }

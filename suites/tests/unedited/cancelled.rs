@@ -151,6 +151,20 @@ fn nextest_is_ended_as_well() -> Ending {
     Ok(())
 }
 
+/// Nobody writes a last word then, and what was written before looks well.
+#[test]
+fn a_run_that_was_killed_is_not_green() -> Ending {
+    let project = crate::library("cancelled-killed", TESTS);
+    let mark = Mark::new("killed");
+    let started = asleep(&project, project.watertight(["test", "--lib"]), &mark)?;
+    killpg(started.pid(), Signal::SIGKILL)?;
+    let said = started.end()?;
+    let gate = project.watertight(["gate"]).ledger(&said.ledger).end()?;
+    assert_eq!(gate.code, Some(1), "{gate}");
+    assert!(gate.out.contains("did not come to its end"), "{gate}");
+    mark.wait_for_end()
+}
+
 /// What is not libtest's runs without us around it, and must end all the same. Its doctest does not end by
 /// itself either.
 const PASSED_BY: &str = r#"

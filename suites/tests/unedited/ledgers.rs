@@ -39,6 +39,16 @@ fn the_last_run_is_found_by_itself() -> Ending {
     assert_ne!(fs::canonicalize(folder.join("latest"))?, latest);
     let gate = unnamed(project.watertight(["gate"]))?;
     assert_eq!(gate.code, Some(1), "{gate}");
-    assert!(gate.out.contains("the ledger holds no record"), "{gate}");
+    assert!(gate.out.contains("cargo ended with code 101"), "{gate}");
+    Ok(())
+}
+
+#[test]
+fn a_ledger_that_is_no_file_is_refused() -> Ending {
+    let project = crate::library("last-run-device", TESTS);
+    let device = project.watertight(["test", "--lib"]).env("WATERTIGHT_LEDGER", "/dev/full");
+    let ended = device.end()?;
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.err.contains("/dev/full, which is no file"), "{ended}");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use watertight_report::metric;
 use watertight_report::model::{
-    CANCELLED, Finding, Outcome, Record, Resource, Run, Status, Trial, Verdict, is_no_test,
+    CANCELLED, CARGO, Finding, Outcome, Record, Resource, Run, Status, Trial, Verdict, is_no_test,
 };
 use watertight_report::render::sentence;
 
@@ -40,6 +40,8 @@ struct RunFacts {
     ran: u64,
     skipped: u64,
     cancelled: u64,
+    /// Why cargo failed, where no test tells.
+    cargo: Option<String>,
 }
 
 /// The worst that a case leaks.
@@ -86,9 +88,17 @@ impl Evidence {
 
     fn add_trial(&mut self, trial: &Trial) {
         let facts = self.runs.entry(trial.run.clone()).or_default();
+        if trial.outcome == Outcome::Killed && trial.message.as_deref() == Some(CANCELLED) {
+            facts.cancelled += 1;
+            return;
+        }
         if trial.outcome == Outcome::Skipped {
-            facts.skipped += 1;
+            facts.skipped += u64::from(trial.case != CARGO);
             facts.cancelled += u64::from(trial.message.as_deref() == Some(CANCELLED));
+            return;
+        }
+        if trial.case == CARGO {
+            facts.cargo = trial.message.clone();
             return;
         }
         // Fixtures are no test, and leave something all the same.
@@ -254,6 +264,15 @@ impl Evidence {
             let mut red = |what: String, next| {
                 reasons.push(Reason::new(format!("the run `{id}` {what}"), next))
             };
+            if let Some(said) = &facts.cargo {
+                red(
+                    format!("is not whole: {said}"),
+                    "mend what cargo complains of, and run the tests again",
+                );
+                if facts.ran == 0 {
+                    continue;
+                }
+            }
             if !facts.is_recorded {
                 red(
                     "has no run record, so nobody knows whether its probes could see".to_owned(),
@@ -267,9 +286,8 @@ impl Evidence {
                 );
             }
             if facts.cancelled > 0 {
-                let tests = if facts.cancelled == 1 { "test" } else { "tests" };
                 red(
-                    format!("was cancelled before {} {tests}", metric::count(facts.cancelled)),
+                    "was cancelled, and nobody knows what its other tests leave".to_owned(),
                     "run the tests again",
                 );
             }

@@ -32,15 +32,15 @@ pub(super) fn print(
             Err(error) => talk.warn(format_args!("{}: {error}", ledger.display())),
         }
     }
+    if let Some(trial) = unexplained(run, code, &summary).filter(|_| !lists) {
+        Ledger::open(ledger)?.append(&Record::Trial(Box::new(trial)))?;
+    }
     if summary.cases == 0 {
         // Where cargo has failed it has said why, and a listing was all that was asked for.
         if code == exit::OK && !lists {
             talk.warn("no test was audited: none was chosen, or there is none of libtest's and no suite of our own");
         }
         return Ok(());
-    }
-    if let Some(trial) = unexplained(run, code, &summary) {
-        Ledger::open(ledger)?.append(&Record::Trial(Box::new(trial)))?;
     }
     summary.ledger = Some(shown(ledger));
     summary.remarks = acceptance.remarks();
@@ -62,14 +62,15 @@ fn unexplained(run: &str, code: u8, summary: &Summary) -> Option<Trial> {
     trial.run = run.to_owned();
     trial.suite = "cargo".to_owned();
     trial.case = CARGO.to_owned();
+    let says_nothing = summary.is_green() || summary.cases == 0;
     if code > SIGNALLED {
         trial.outcome = Outcome::Skipped;
         trial.verdict = Verdict::Unmeasured;
         trial.message = Some(CANCELLED.to_owned());
-    } else if code != exit::OK && summary.is_green() {
+    } else if code != exit::OK && says_nothing {
         trial.outcome = Outcome::Failed;
         trial.message = Some(format!(
-            "cargo ended with code {code}, and no test that was audited tells why: see what it has printed of doctests, benches and harnesses of their own"
+            "cargo ended with code {code}, and no audited test tells why: a build, a doctest, a bench or a harness of its own"
         ));
     } else {
         return None;

@@ -72,6 +72,14 @@ impl Project {
     pub(super) fn ledger(&self) -> anyhow::Result<PathBuf> {
         if let Some(named) = std::env::var_os("WATERTIGHT_LEDGER").filter(|it| !it.is_empty()) {
             let path = std::path::absolute(named)?;
+            // A device takes what is written and never ends when it is read.
+            if path.metadata().is_ok_and(|it| !it.is_file()) {
+                return Err(Usage(format!(
+                    "WATERTIGHT_LEDGER names {}, which is no file; name one, or unset it",
+                    path.display()
+                ))
+                .into());
+            }
             // Made at once, as below: a run in which nobody writes has a ledger all the same.
             ledger::Ledger::open(&path)?;
             return Ok(path);

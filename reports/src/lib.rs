@@ -55,6 +55,9 @@ pub mod model;
 
 pub mod metric;
 
+// What the samples of a running process say.
+pub mod trend;
+
 pub mod ledger;
 
 pub mod baseline;

@@ -1,0 +1,238 @@
+//! What the samples of one resource of a running process say: flat, a step, or growth.
+//!
+//! Data in, data out: whoever samples pushes into a [`Series`], and [`judge`] tells.
+//!
+//! ```text
+//!  push, tick ──► Series ──► steady     is it still growing, and has it all the time?
+//!                              │ yes: slope (and per tick), period, limit ──► Growing
+//!                              └ no:  plateau                             ──► Step or Flat
+//! ```
+//!
+//! **What counts as growth.** A resource that goes on growing, as evenly as chance allows, up to
+//! the last sample. What comes back down (a sawtooth, load, noise) is flat. What grew and stayed (a
+//! warm-up, a cache that filled, a few steps) is a step. Every program warms up, and a warm-up looks
+//! like a leak while it lasts: so before two [warm-ups](Question::warm_up) have passed, growth is
+//! only told where it is tied to something: to the program's own ticks, or to a period.
+//!
+//! **What cannot be told apart.** A walk that wanders up by chance and a slow leak with much noise;
+//! a warm-up that lasts longer than half of the series and a leak; a sawtooth of which less than
+//! three periods were seen and a leak.
+//!
+//! ```
+//! use std::time::Duration;
+//! use watertight_report::metric::Unit;
+//! use watertight_report::trend::{Limit, Question, Series, judge};
+//!
+//! let mut descriptors = Series::default();
+//! for second in 0..600 {
+//!     descriptors.push(Duration::from_secs(second), (12 + second / 5) as f64);
+//! }
+//! let question = Question::new(Unit::Things).limit(Limit::new("RLIMIT_NOFILE", 1_024.0));
+//! assert_eq!(
+//!     judge(&descriptors, &question).show(Unit::Things),
+//!     "growing, +1 every 5.0 s (0.2/s, 0.199 to 0.201), RLIMIT_NOFILE 1,024 in 1 h 14 min"
+//! );
+//! ```
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metric::Unit;
+
+pub mod series;
+
+mod steady;
+
+pub mod slope;
+
+pub mod period;
+
+pub mod limit;
+
+mod plateau;
+
+mod middle;
+mod show;
+
+pub use limit::{Limit, LimitMet};
+pub use period::Period;
+pub use series::{Sample, Series};
+pub use slope::Slope;
+
+/// Samples below which nothing but "it never changed" is told: three for each of the
+/// [blocks](steady::BLOCKS) that are compared.
+pub const SAMPLES_MIN: usize = 3 * steady::BLOCKS;
+
+/// Things that must have been added before a count is said to grow.
+const THINGS_MIN: f64 = 4.0;
+
+/// Ticks after which growth per tick is told without waiting for the end of the warm-up.
+const TICKS_MIN: u64 = 6;
+
+/// How long a program may warm up, unless told otherwise.
+const WARM_UP: Duration = Duration::from_secs(3 * 60);
+
+/// What is asked of a series.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Question {
+    /// Things are exact small integers, bytes are noisy.
+    pub unit: Unit,
+    /// Where the resource ends, if it does.
+    pub limit: Option<Limit>,
+    /// Growth that is tied to no tick and no period is told after twice this time.
+    pub warm_up: Duration,
+}
+
+impl Question {
+    /// About things or bytes, with no limit and a warm-up of three minutes.
+    pub fn new(unit: Unit) -> Self {
+        Self { unit, limit: None, warm_up: WARM_UP }
+    }
+
+    /// The resource ends at this limit.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The program may warm up so long.
+    #[must_use]
+    pub fn warm_up(mut self, warm_up: Duration) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+}
+
+/// What a series says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "trend", rename_all = "snake_case")]
+#[non_exhaustive]
+#[must_use]
+pub enum Trend {
+    /// It stays, or comes back down.
+    Flat {
+        /// Half of the samples are below this.
+        level: f64,
+    },
+    /// It grew once or a few times, and then stayed.
+    Step(Step),
+    /// It goes on growing.
+    Growing(Box<Growth>),
+    /// Nothing can be said yet.
+    TooShort {
+        /// Seconds of further samples that may be enough.
+        more_s: f64,
+        /// How fast it grew so far, where it did.
+        so_far: Option<Slope>,
+    },
+}
+
+impl Trend {
+    /// Whether it goes on growing.
+    pub fn is_growing(&self) -> bool {
+        matches!(self, Self::Growing(_))
+    }
+}
+
+/// Growth that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// From the level at the beginning to the level at the end.
+    pub size: f64,
+    /// The second at which half of it had been added.
+    pub at_s: f64,
+    /// The second since which it stays.
+    pub settled_s: f64,
+}
+
+/// Growth that goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Growth {
+    /// The second since which it grows like this: later than the first sample after a warm-up.
+    pub since_s: f64,
+    /// Growth in one second.
+    pub per_second: Slope,
+    /// Growth in one tick of the program, where its ticks are known.
+    pub per_tick: Option<Slope>,
+    /// The rhythm of a count's rises, where it has one.
+    pub period: Option<Period>,
+    /// When the limit is met if it goes on like this, where there is one.
+    pub limit: Option<LimitMet>,
+}
+
+/// What `series` says to `question`.
+pub fn judge(series: &Series, question: &Question) -> Trend {
+    let samples = series.samples();
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+        return Trend::TooShort { more_s: 0.0, so_far: None };
+    };
+    if samples.iter().all(|sample| sample.value == first.value) {
+        return Trend::Flat { level: first.value };
+    }
+    let duration_s = last.at_s - first.at_s;
+    if samples.len() < SAMPLES_MIN {
+        let interval_s = duration_s / (samples.len() - 1) as f64;
+        let more_s = interval_s * (SAMPLES_MIN - samples.len()) as f64;
+        return Trend::TooShort { more_s, so_far: None };
+    }
+
+    if let Some(growth) = growth(series, question) {
+        let warm_s = 2.0 * question.warm_up.as_secs_f64();
+        if duration_s >= warm_s || is_tied(&growth, samples) {
+            return Trend::Growing(Box::new(growth));
+        }
+        let so_far = Some(growth.per_second);
+        return Trend::TooShort { more_s: warm_s - duration_s, so_far };
+    }
+
+    match plateau::step(samples, question.unit) {
+        Some(step) => Trend::Step(step),
+        None => Trend::Flat { level: middle::median(samples.iter().map(|s| s.value).collect()) },
+    }
+}
+
+/// The growth that goes on until the last sample, looked for in the whole series and in its later
+/// parts, so that a warm-up before it does not hide it.
+fn growth(series: &Series, question: &Question) -> Option<Growth> {
+    let all = series.samples();
+    let window = steady::windows(all).find(|window| {
+        steady::grows_over_time(window) || steady::grows_over_ticks(window)
+    })?;
+    let (first, last) = (window.first()?, window.last()?);
+
+    let per_second = slope::of(&window.iter().map(|s| (s.at_s, s.value)).collect::<Vec<_>>())?;
+    let is_count = question.unit == Unit::Things;
+    let grown = per_second.value * (last.at_s - first.at_s);
+    if per_second.low <= 0.0 || (is_count && grown < THINGS_MIN) {
+        return None;
+    }
+    let by_ticks = steady::by_ticks(window);
+    let period = if is_count {
+        let recent = series.recent().partition_point(|sample| sample.at_s < first.at_s);
+        period::of(&series.recent()[recent..]).or_else(|| period::of(window))
+    } else {
+        None
+    };
+    let limit = question.limit.as_ref().and_then(|limit| limit.met(window, per_second));
+    Some(Growth {
+        since_s: first.at_s,
+        per_second,
+        per_tick: if by_ticks.len() >= SAMPLES_MIN { slope::of(&by_ticks) } else { None },
+        period,
+        limit,
+    })
+}
+
+/// Whether growth is tied to something that a warm-up is not.
+fn is_tied(growth: &Growth, samples: &[Sample]) -> bool {
+    let ticks = match (samples.first(), samples.last()) {
+        (Some(first), Some(last)) => last.ticks.saturating_sub(first.ticks),
+        _ => 0,
+    };
+    growth.period.is_some() || ticks >= TICKS_MIN
+}

@@ -200,9 +200,8 @@ pub fn judge(series: &Series, question: &Question) -> Trend {
 /// parts, so that a warm-up before it does not hide it.
 fn growth(series: &Series, question: &Question) -> Option<Growth> {
     let all = series.samples();
-    let window = steady::windows(all).find(|window| {
-        steady::grows_over_time(window) || steady::grows_over_ticks(window)
-    })?;
+    let window = steady::windows(all)
+        .find(|window| steady::grows_over_time(window) || steady::grows_over_ticks(window))?;
     let (first, last) = (window.first()?, window.last()?);
 
     let per_second = slope::of(&window.iter().map(|s| (s.at_s, s.value)).collect::<Vec<_>>())?;

@@ -36,14 +36,14 @@ pub(super) fn trimmed_mean(mut values: Vec<f64>) -> f64 {
     if kept.is_empty() { 0.0 } else { kept.iter().sum::<f64>() / kept.len() as f64 }
 }
 
-/// The running median of `width` values (odd), which removes what is shorter than half of it and
-/// leaves edges where they are. At the ends the window is shorter, and stays symmetric.
+/// The running median of `width` values, an odd number, which removes what is shorter than half of
+/// it and leaves edges where they are. At the ends it stays what it is half a width from them.
 pub(super) fn running_median(values: &[f64], width: usize) -> Vec<f64> {
-    let last = values.len().saturating_sub(1);
+    let width = width.min(values.len());
     (0..values.len())
         .map(|index| {
-            let reach = (width / 2).min(index).min(last - index);
-            median(values[index - reach..=index + reach].to_vec())
+            let begin = index.saturating_sub(width / 2).min(values.len() - width);
+            median(values[begin..begin + width].to_vec())
         })
         .collect()
 }

@@ -93,9 +93,8 @@ mod tests {
 
     #[test]
     fn amounts_have_three_digits() {
-        let shown = [0.0, 0.2, 0.19949, 1.0, 1.5, 12.34, 1_024.4, -0.00123].map(|value| {
-            amount(Unit::Things, value)
-        });
+        let shown = [0.0, 0.2, 0.19949, 1.0, 1.5, 12.34, 1_024.4, -0.00123]
+            .map(|value| amount(Unit::Things, value));
         assert_eq!(shown, ["0", "0.2", "0.199", "1", "1.5", "12.3", "1,024", "-0.00123"]);
         assert_eq!(amount(Unit::Bytes, 77_012.4), "77,012 B");
     }

@@ -19,6 +19,9 @@ use super::middle::{median, quantile};
 /// The normal quantile of a two-sided interval of 99 %.
 const Z: f64 = 2.576;
 
+/// Points of which all pairs are looked at, 131 thousand.
+pub const POINTS_MAX: usize = 512;
+
 /// The slope is in its interval in so many of a hundred series.
 pub const CONFIDENCE_PERCENT: u32 = 99;
 
@@ -36,9 +39,9 @@ pub struct Slope {
 
 /// The slope of points (x, y) in the order of x; `None` where no two of them have a different x.
 ///
-/// Looks at all pairs: half a million of them for [as many points as are
-/// kept](super::series::KEPT_MAX).
+/// Looks at all pairs; of more than [`POINTS_MAX`] points neighbours are put together first.
 pub fn of(points: &[(f64, f64)]) -> Option<Slope> {
+    let points = &together(points)[..];
     let mut slopes = Vec::with_capacity(points.len() * points.len().saturating_sub(1) / 2);
     for (index, (x, y)) in points.iter().enumerate() {
         let later = points[index + 1..].iter().filter(|later| later.0 > *x);
@@ -58,6 +61,16 @@ pub fn of(points: &[(f64, f64)]) -> Option<Slope> {
     let low = *slopes.select_nth_unstable_by(low, f64::total_cmp).1;
     let high = *slopes.select_nth_unstable_by(high, f64::total_cmp).1;
     Some(Slope { value, low, high })
+}
+
+/// At most [`POINTS_MAX`] points: the means of as many neighbours as it takes.
+fn together(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mean_of = |neighbours: &[(f64, f64)]| {
+        let (x, y) =
+            neighbours.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+        (x / neighbours.len() as f64, y / neighbours.len() as f64)
+    };
+    points.chunks(points.len().div_ceil(POINTS_MAX).max(1)).map(mean_of).collect()
 }
 
 /// As [`median`], in place: there are many slopes.

@@ -29,14 +29,14 @@ use super::{SAMPLES_MIN, Sample};
 pub(super) const BLOCKS: usize = 8;
 
 /// A walk of chance is beyond this in one series of a hundred.
-const T_MIN: f64 = 3.75;
+const T_MIN: f64 = 3.25;
 
 /// What the later half of the gains must be at least, as a share of the earlier half: a cache that
 /// fills loses more than half of its pace.
 const LATER_HALF_MIN: f64 = 0.5;
 
 /// What the last two gains must be at least, as a share of the mean: less is a series that stopped.
-const LAST_TWO_MIN: f64 = 1.0 / 3.0;
+const LAST_TWO_MIN: f64 = 0.4;
 
 /// The series and its later parts, longest first. None is shorter than half: a sawtooth of three
 /// periods has a fall in it.
@@ -74,10 +74,8 @@ fn grows(points: &[(f64, f64)]) -> bool {
         return false;
     }
     let levels = blocks(points);
-    let gains: Vec<f64> = levels
-        .windows(2)
-        .map(|two| (two[1].1 - two[0].1) / (two[1].0 - two[0].0))
-        .collect();
+    let gains: Vec<f64> =
+        levels.windows(2).map(|two| (two[1].1 - two[0].1) / (two[1].0 - two[0].0)).collect();
     t(&gains) >= T_MIN && goes_on(&gains)
 }
 
@@ -138,7 +136,7 @@ mod tests {
         assert!(!grown(|_| 3.0));
         assert!(!grown(|x| -x));
         assert!(!grown(|x| f64::from(x > 0.3)));
-        assert!(!grown(|x| x.min(0.8)));
+        assert!(!grown(|x| x.min(0.75)));
         assert!(!grown(|x| 1.0 - (-6.0 * x).exp()));
     }
 
@@ -156,7 +154,7 @@ mod tests {
         let mut seconds = 0.0;
         let window: Vec<Sample> = (0..200)
             .map(|index| {
-                seconds += if index % 50 < 25 { 10.0 } else { 0.1 };
+                seconds += if index < 100 { 10.0 } else { 0.1 };
                 Sample { at_s: seconds, value: (index / 2) as f64, ticks: index / 2 }
             })
             .collect();

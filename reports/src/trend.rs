@@ -10,7 +10,7 @@
 //!
 //! **What counts as growth.** A resource that goes on growing, as evenly as chance allows, up to
 //! the last sample. What comes back down (a sawtooth, load, noise) is flat. What grew and stayed (a
-//! warm-up, a cache that filled, a few steps) is a step. Every program warms up, and a warm-up looks
+//! warm-up, a cache that filled, a few steps) for as long as it grew is a step. Every program warms up, and a warm-up looks
 //! like a leak while it lasts: so before two [warm-ups](Question::warm_up) have passed, growth is
 //! only told where it is tied to something: to the program's own ticks, or to a period.
 //!
@@ -117,7 +117,7 @@ pub enum Trend {
         /// Half of the samples are below this.
         level: f64,
     },
-    /// It grew once or a few times, and then stayed.
+    /// It grew once or a few times, and then stayed for as long as that had taken.
     Step(Step),
     /// It goes on growing.
     Growing(Box<Growth>),
@@ -143,10 +143,17 @@ impl Trend {
 pub struct Step {
     /// From the level at the beginning to the level at the end.
     pub size: f64,
-    /// The second at which half of it had been added.
-    pub at_s: f64,
+    /// The second at which it began.
+    pub began_s: f64,
     /// The second since which it stays.
     pub settled_s: f64,
+}
+
+impl Step {
+    /// Seconds from its first rise to its last.
+    pub fn climb_s(&self) -> f64 {
+        self.settled_s - self.began_s
+    }
 }
 
 /// Growth that goes on.
@@ -190,10 +197,11 @@ pub fn judge(series: &Series, question: &Question) -> Trend {
         return Trend::TooShort { more_s: warm_s - duration_s, so_far };
     }
 
-    match plateau::step(samples, question.unit) {
-        Some(step) => Trend::Step(step),
-        None => Trend::Flat { level: middle::median(samples.iter().map(|s| s.value).collect()) },
-    }
+    let Some(step) = plateau::step(samples, question.unit) else {
+        return Trend::Flat { level: middle::median(samples.iter().map(|s| s.value).collect()) };
+    };
+    let more_s = step.climb_s() - (last.at_s - step.settled_s);
+    if more_s > 0.0 { Trend::TooShort { more_s, so_far: None } } else { Trend::Step(step) }
 }
 
 /// The growth that goes on until the last sample, looked for in the whole series and in its later

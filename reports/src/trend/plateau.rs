@@ -21,11 +21,14 @@ const BEGINNING_MAX: usize = 5;
 /// What a step must be at least, in widths of the plateau: less is one of its own swings.
 const WIDTHS_MIN: f64 = 2.0;
 
-/// How far below its level a plateau may begin, as a share of the step.
+/// How far above its first samples a series still is at its level before, as a share of the step.
+const LOW: f64 = 0.15;
+
+/// How far from its levels a step begins and ends, as a share of it.
 const NEAR: f64 = 0.02;
 
-/// The share of a step that may be lost again on its way up.
-const COME_DOWN_MAX: f64 = 0.5;
+/// The share of a step that may be lost again for a while, on its way up or later.
+const LOST_MAX: f64 = 0.5;
 
 /// The share of a plateau's samples that may be below it.
 const BELOW_MAX: f64 = 0.1;
@@ -36,24 +39,28 @@ pub(super) fn step(samples: &[Sample], unit: Unit) -> Option<Step> {
     let calm = running_median(&values, CALM);
     let end = &calm[calm.len() - (calm.len() / END).max(1)..];
     let level = median(end.to_vec());
-    let width = (quantile(end.to_vec(), 0.95) - quantile(end.to_vec(), 0.05)).max(match unit {
+    let swing = quantile(end.to_vec(), 0.95) - quantile(end.to_vec(), 0.05);
+    let width = swing.max(match unit {
         Unit::Things => 0.5,
         Unit::Bytes => 0.0,
     });
 
     let size = level - beginning(&calm);
     let begin = part(&calm, level - width.max(NEAR * size))?;
-    let before = &calm[..begin];
-    let start = beginning(before);
+    let (before, after) = calm.split_at(begin);
+    // One step has a level before it, which tells more than the first samples; a climb has none.
+    let (first, usual) = (beginning(before), median(before.to_vec()));
+    let start = if usual - first < LOW * size { usual } else { first };
     let size = level - start;
-    if size <= 0.0
-        || size < WIDTHS_MIN * width
-        || came_down(before) > (COME_DOWN_MAX * size).max(width)
-    {
+    let lost_max = LOST_MAX * size;
+    let dip = after.iter().fold(0.0, |dip: f64, value| dip.max(level - value));
+    let comes_back = came_down(before) > lost_max.max(width) || dip > lost_max;
+    if size <= 0.0 || size < WIDTHS_MIN * width || comes_back {
         return None;
     }
-    let at = calm.iter().position(|value| *value >= start + size / 2.0).unwrap_or(begin);
-    Some(Step { size, at_s: samples[at].at_s, settled_s: samples.get(begin)?.at_s })
+    let near = width.max(NEAR * size);
+    let began = before.iter().rposition(|value| *value < start + near).map_or(0, |last| last + 1);
+    Some(Step { size, began_s: samples[began].at_s, settled_s: samples.get(begin)?.at_s })
 }
 
 /// The level of the first samples.
@@ -103,13 +110,13 @@ mod tests {
     #[test]
     fn one_step_has_its_size_and_its_second() {
         let step = stepped(Unit::Things, |s| if s < 440.0 { 9.0 } else { 12.0 });
-        assert_eq!(step, Some(Step { size: 3.0, at_s: 440.0, settled_s: 440.0 }));
+        assert_eq!(step, Some(Step { size: 3.0, began_s: 440.0, settled_s: 440.0 }));
     }
 
     #[test]
     fn a_warm_up_is_one_too() {
         let step = stepped(Unit::Bytes, |s| 1e6 + 1e4 * s.min(180.0)).unwrap();
-        assert!((step.size - 1.8e6).abs() < 5e4 && (step.at_s - 90.0).abs() < 3.0, "{step:?}");
+        assert!((step.size - 1.8e6).abs() < 5e4 && step.began_s < 15.0, "{step:?}");
         assert!((step.settled_s - 180.0).abs() < 5.0, "{step:?}");
     }
 
@@ -117,7 +124,7 @@ mod tests {
     fn a_few_steps_are_one_in_sum() {
         let step = stepped(Unit::Things, |s| [4.0, 5.0, 5.0, 8.0, 9.0, 9.0][s as usize / 100]);
         let step = step.unwrap();
-        assert_eq!((step.size, step.settled_s), (5.0, 400.0));
+        assert_eq!((step.size, step.began_s, step.settled_s), (5.0, 100.0, 400.0));
     }
 
     #[test]

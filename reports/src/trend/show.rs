@@ -1,19 +1,14 @@
 //! A trend in one line, for a person.
 
-use super::{Growth, LimitMet, Period, Slope, Trend};
+use super::{Growth, LimitMet, Period, Slope, Step, Trend};
 use crate::metric::{self, Unit, duration_ms};
 
 impl Trend {
-    /// As `step, +12 at 40.0 s, steady since 1 min 20 s`; the values are in `unit`.
+    /// As `step, +12 from 40.0 s to 1 min 20 s`; the values are in `unit`.
     pub fn show(&self, unit: Unit) -> String {
         match self {
             Self::Flat { level } => format!("flat at {}", amount(unit, *level)),
-            Self::Step(step) => format!(
-                "step, {} at {}, steady since {}",
-                gain(unit, step.size),
-                seconds(step.at_s),
-                seconds(step.settled_s)
-            ),
+            Self::Step(step) => step_at(unit, step),
             Self::Growing(growth) => growing(unit, growth),
             Self::TooShort { more_s, so_far: None } => {
                 format!("too short to tell, {} more needed", seconds(*more_s))
@@ -25,6 +20,15 @@ impl Trend {
             ),
         }
     }
+}
+
+fn step_at(unit: Unit, step: &Step) -> String {
+    let (size, began, settled) =
+        (gain(unit, step.size), seconds(step.began_s), seconds(step.settled_s));
+    if began == settled {
+        return format!("step, {size} at {began}");
+    }
+    format!("step, {size} from {began} to {settled}")
 }
 
 fn growing(unit: Unit, growth: &Growth) -> String {
@@ -85,7 +89,7 @@ fn seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trend::{Limit, Step};
+    use crate::trend::Limit;
 
     fn slope(value: f64, low: f64, high: f64) -> Slope {
         Slope { value, low, high }
@@ -113,8 +117,10 @@ mod tests {
     fn each_trend_is_a_line() {
         let flat = Trend::Flat { level: 12.0 };
         assert_eq!(flat.show(Unit::Things), "flat at 12");
-        let step = Trend::Step(Step { size: 12.0, at_s: 40.0, settled_s: 80.0 });
-        assert_eq!(step.show(Unit::Things), "step, +12 at 40.0 s, steady since 1 min 20 s");
+        let warm_up = Trend::Step(Step { size: 12.0, began_s: 40.0, settled_s: 80.0 });
+        assert_eq!(warm_up.show(Unit::Things), "step, +12 from 40.0 s to 1 min 20 s");
+        let once = Trend::Step(Step { size: 1.0, began_s: 40.0, settled_s: 40.0 });
+        assert_eq!(once.show(Unit::Things), "step, +1 at 40.0 s");
         let short = Trend::TooShort { more_s: 14.0, so_far: None };
         assert_eq!(short.show(Unit::Bytes), "too short to tell, 14.0 s more needed");
         let warming = Trend::TooShort { more_s: 300.0, so_far: Some(slope(2e6, 1e6, 3e6)) };

@@ -126,7 +126,10 @@ fn steady_growth_without_rhythm_waits_for_the_warm_up_to_pass() {
 fn what_the_daemons_do_is_told_in_a_line() {
     let warm_up: Vec<f64> = (0..600).map(|second| f64::from(second.min(120)) * 1e5).collect();
     let shown = judge(&series(&warm_up), &Question::new(Unit::Bytes)).show(Unit::Bytes);
-    assert_eq!(shown, "step, +11.1 MiB at 1 min 2 s, steady since 1 min 58 s");
+    assert_eq!(shown, "step, +11.1 MiB from 7.0 s to 1 min 58 s");
+    let opened: Vec<f64> = (0..150).map(|second| f64::from(9 + second / 60)).collect();
+    let shown = judge(&series(&opened), &Question::new(Unit::Things)).show(Unit::Things);
+    assert_eq!(shown, "too short to tell, 31.0 s more needed");
     let pool: Vec<f64> = (0..600).map(|second| f64::from(4 + second / 30 % 3)).collect();
     let shown = judge(&series(&pool), &Question::new(Unit::Things)).show(Unit::Things);
     assert_eq!(shown, "flat at 5");

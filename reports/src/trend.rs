@@ -30,7 +30,7 @@
 //! let question = Question::new(Unit::Things).limit(Limit::new("RLIMIT_NOFILE", 1_024.0));
 //! assert_eq!(
 //!     judge(&descriptors, &question).show(Unit::Things),
-//!     "growing, +1 every 5.0 s (0.2/s, 0.199 to 0.201), RLIMIT_NOFILE 1,024 in 1 h 14 min"
+//!     "growing, +1 every 5.0 s (0.2/s), RLIMIT_NOFILE 1,024 in 1 h 14 min"
 //! );
 //! ```
 
@@ -67,7 +67,7 @@ pub const SAMPLES_MIN: usize = 3 * steady::BLOCKS;
 /// Things that must have been added before a count is said to grow.
 const THINGS_MIN: f64 = 4.0;
 
-/// Ticks after which growth per tick is told without waiting for the end of the warm-up.
+/// Ticks after which growth per tick is told.
 const TICKS_MIN: u64 = 6;
 
 /// How long a program may warm up, unless told otherwise.
@@ -164,7 +164,7 @@ pub struct Growth {
     pub since_s: f64,
     /// Growth in one second.
     pub per_second: Slope,
-    /// Growth in one tick of the program, where its ticks are known.
+    /// Growth in one tick of the program, where its ticks are known and there were six.
     pub per_tick: Option<Slope>,
     /// The rhythm of a count's rises, where it has one.
     pub period: Option<Period>,
@@ -190,7 +190,9 @@ pub fn judge(series: &Series, question: &Question) -> Trend {
 
     if let Some(growth) = growth(series, question) {
         let warm_s = 2.0 * question.warm_up.as_secs_f64();
-        if duration_s >= warm_s || is_tied(&growth, samples) {
+        // A warm-up is tied to neither.
+        let is_tied = growth.period.is_some() || growth.per_tick.is_some();
+        if duration_s >= warm_s || is_tied {
             return Trend::Growing(Box::new(growth));
         }
         let so_far = Some(growth.per_second);
@@ -207,39 +209,31 @@ pub fn judge(series: &Series, question: &Question) -> Trend {
 /// The growth that goes on until the last sample, looked for in the whole series and in its later
 /// parts, so that a warm-up before it does not hide it.
 fn growth(series: &Series, question: &Question) -> Option<Growth> {
-    let all = series.samples();
-    let window = steady::windows(all)
-        .find(|window| steady::grows_over_time(window) || steady::grows_over_ticks(window))?;
-    let (first, last) = (window.first()?, window.last()?);
+    steady::windows(series.samples())
+        .filter(|window| steady::grows_over_time(window) || steady::grows_over_ticks(window))
+        .find_map(|window| growth_in(window, series.recent(), question))
+}
 
+fn growth_in(window: &[Sample], recent: &[Sample], question: &Question) -> Option<Growth> {
+    let (first, last) = (window.first()?, window.last()?);
     let per_second = slope::of(&window.iter().map(|s| (s.at_s, s.value)).collect::<Vec<_>>())?;
     let is_count = question.unit == Unit::Things;
     let grown = per_second.value * (last.at_s - first.at_s);
     if per_second.low <= 0.0 || (is_count && grown < THINGS_MIN) {
         return None;
     }
-    let by_ticks = steady::by_ticks(window);
+
+    let per_tick = if last.ticks - first.ticks >= TICKS_MIN {
+        slope::of(&steady::by_ticks(window)).filter(|slope| slope.low > 0.0)
+    } else {
+        None
+    };
     let period = if is_count {
-        let recent = series.recent().partition_point(|sample| sample.at_s < first.at_s);
-        period::of(&series.recent()[recent..]).or_else(|| period::of(window))
+        let begin = recent.partition_point(|sample| sample.at_s < first.at_s);
+        period::of(&recent[begin..]).or_else(|| period::of(window))
     } else {
         None
     };
     let limit = question.limit.as_ref().and_then(|limit| limit.met(window, per_second));
-    Some(Growth {
-        since_s: first.at_s,
-        per_second,
-        per_tick: if by_ticks.len() >= SAMPLES_MIN { slope::of(&by_ticks) } else { None },
-        period,
-        limit,
-    })
-}
-
-/// Whether growth is tied to something that a warm-up is not.
-fn is_tied(growth: &Growth, samples: &[Sample]) -> bool {
-    let ticks = match (samples.first(), samples.last()) {
-        (Some(first), Some(last)) => last.ticks.saturating_sub(first.ticks),
-        _ => 0,
-    };
-    growth.period.is_some() || ticks >= TICKS_MIN
+    Some(Growth { since_s: first.at_s, per_second, per_tick, period, limit })
 }

@@ -47,7 +47,8 @@ fn growing(unit: Unit, growth: &Growth) -> String {
     line
 }
 
-/// `0.199/s, 0.19 to 0.21`, per minute or hour where it is slow.
+/// `0.199/s, 0.19 to 0.21`, per minute or hour where it is slow; without the interval where it is
+/// too narrow to show.
 fn rate(unit: Unit, slope: &Slope) -> String {
     let shown_min = match unit {
         Unit::Things => 0.1,
@@ -57,6 +58,9 @@ fn rate(unit: Unit, slope: &Slope) -> String {
     let fast = times.into_iter().find(|(_, seconds)| slope.value * seconds >= shown_min);
     let (per, times) = fast.unwrap_or(("h", 3_600.0));
     let [value, low, high] = [slope.value, slope.low, slope.high].map(|s| amount(unit, s * times));
+    if low == high {
+        return format!("{value}/{per}");
+    }
     format!("{value}/{per}, {low} to {high}")
 }
 
@@ -109,6 +113,7 @@ mod tests {
         assert_eq!(things(0.2), "0.2/s, 0.1 to 0.4");
         assert_eq!(things(0.01), "0.6/min, 0.3 to 1.2");
         assert_eq!(things(0.001), "3.6/h, 1.8 to 7.2");
+        assert_eq!(rate(Unit::Things, &slope(0.2, 0.19999, 0.20001)), "0.2/s");
         let bytes = rate(Unit::Bytes, &slope(3e6, 2e6, 4e6));
         assert_eq!(bytes, "2.9 MiB/s, 1.9 MiB to 3.8 MiB");
     }

@@ -43,31 +43,48 @@ fn nor_do_those_watched_for_hours() {
     assert!(alarms <= 2, "{alarms} of 200");
 }
 
+/// The hardest of them by itself: nothing but its length tells a walk from a leak.
+#[test]
+fn a_walk_of_chance_is_called_growing_less_than_five_times_in_a_hundred() {
+    let (_, unit, walk) = FLAT.into_iter().find(|daemon| daemon.0 == "a walk of chance").unwrap();
+    let alarms = (0..DAEMONS)
+        .filter(|seed| is_growing(&series(&walk(&mut Dice::new(*seed), 800)), unit))
+        .count();
+    println!("walks called growing: {alarms}");
+    assert!(alarms <= 50, "{alarms} of {DAEMONS}");
+}
+
 /// How many of the leaking daemons are not called growing: one descriptor more in a hundred
-/// samples, with what `noise` puts on top of it.
-fn misses(daemons: u64, noise: fn(&mut Dice, usize, &dyn Fn(usize) -> f64) -> Vec<f64>) -> usize {
+/// samples. `noisy` samples it for so many seconds, and puts something on top.
+fn misses(daemons: u64, noisy: impl Fn(&mut Dice, usize, f64) -> Vec<f64>) -> usize {
     (0..daemons)
         .filter(|seed| {
             let dice = &mut Dice::new(*seed);
             let seconds = dice.between(600.0, 1_000.0) as usize;
-            let phase = dice.between(0.0, 100.0) as usize;
-            let values = noise(dice, seconds, &|second| (12 + (second + phase) / 100) as f64);
-            !is_growing(&series(&values), Unit::Things)
+            let phase = dice.share();
+            !is_growing(&series(&noisy(dice, seconds, phase)), Unit::Things)
         })
         .count()
 }
 
+fn leaked(second: usize, phase: f64) -> f64 {
+    12.0 + (second as f64 / 100.0 + phase).floor()
+}
+
 #[test]
 fn one_descriptor_in_a_hundred_samples_is_found() {
-    let misses = misses(DAEMONS, |dice, n, level| flickering(dice, n, level));
+    let misses = misses(DAEMONS, |dice, seconds, phase| {
+        flickering(dice, seconds, |second| leaked(second, phase))
+    });
     println!("misses with flicker: {misses}");
     assert!(misses <= 10, "{misses} of {DAEMONS}");
 }
 
 #[test]
 fn also_where_no_sample_is_like_the_last() {
-    let misses = misses(300, |dice, n, level| {
-        (0..n).map(|second| level(second) + dice.pick(&[-2.0, -1.0, 0.0, 1.0, 2.0])).collect()
+    let misses = misses(300, |dice, seconds, phase| {
+        let noise = |dice: &mut Dice| dice.pick(&[-2.0, -1.0, 0.0, 1.0, 2.0]);
+        (0..seconds).map(|second| leaked(second, phase) + noise(dice)).collect()
     });
     println!("misses with noise: {misses}");
     assert!(misses <= 3, "{misses} of 300");
@@ -99,7 +116,7 @@ fn what_warms_up_is_a_step_and_what_comes_back_is_flat() {
         "threads that start one by one",
         "a cache of so many keys",
     ] {
-        assert!(told[step].1 >= 95, "{step}: {:?}", told[step]);
+        assert!(told[step].1 >= 90, "{step}: {:?}", told[step]);
     }
     // Some have been full for less time than they took to fill: not yet told.
     let fills = told["a cache that fills and stops"];

@@ -44,7 +44,7 @@ fn slope_of(values: &[f64]) -> slope::Slope {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_constant_series_is_flat_whatever_its_length(

@@ -14,9 +14,12 @@
 //! like a leak while it lasts: so before two [warm-ups](Question::warm_up) have passed, growth is
 //! only told where it is tied to something: to the program's own ticks, or to a period.
 //!
-//! **What cannot be told apart.** A walk that wanders up by chance and a slow leak with much noise;
-//! a warm-up that lasts longer than half of the series and a leak; a sawtooth of which less than
-//! three periods were seen and a leak.
+//! **What cannot be told apart.** A walk that wanders up by chance and a slow leak with much noise
+//! (three walks of a hundred are called growing); a warm-up in even steps, as of threads that start
+//! one by one, and a leak, until it stops; a warm-up that lasts for nearly all of the series and a
+//! leak; a sawtooth of which less than three periods were seen and a leak. Of flat daemons of all
+//! kinds together less than one in a hundred is called growing, and one descriptor more in a hundred
+//! samples is found in 99 series of a hundred: `tests/trend/alarms.rs` measures both.
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,8 +63,8 @@ pub use period::Period;
 pub use series::{Sample, Series};
 pub use slope::Slope;
 
-/// Samples below which nothing but "it never changed" is told: three for each of the
-/// [blocks](steady::BLOCKS) that are compared.
+/// Samples below which nothing but "it never changed" is told: three for each of the eight blocks
+/// that are compared.
 pub const SAMPLES_MIN: usize = 3 * steady::BLOCKS;
 
 /// Things that must have been added before a count is said to grow.

@@ -28,8 +28,9 @@ use super::{SAMPLES_MIN, Sample};
 /// leak's gain stands out of the noise of a block.
 pub(super) const BLOCKS: usize = 8;
 
-/// A walk of chance is beyond this in one series of a hundred.
-const T_MIN: f64 = 3.25;
+/// A walk of chance is beyond this in the series or in one of its later parts three times in a
+/// hundred, all else hardly ever.
+const T_MIN: f64 = 3.5;
 
 /// What the later half of the gains must be at least, as a share of the earlier half: a cache that
 /// fills loses more than half of its pace.

@@ -60,7 +60,7 @@ pub(super) fn step(samples: &[Sample], unit: Unit) -> Option<Step> {
     }
     let near = width.max(NEAR * size);
     let began = before.iter().rposition(|value| *value < start + near).map_or(0, |last| last + 1);
-    Some(Step { size, began_s: samples[began].at_s, settled_s: samples.get(begin)?.at_s })
+    Some(Step { size, began_s: samples.get(began)?.at_s, settled_s: samples.get(begin)?.at_s })
 }
 
 /// The level of the first samples.

@@ -55,6 +55,33 @@ proptest! {
         prop_assert_eq!(trend, Trend::Flat { level: value });
     }
 
+    /// However odd the values and the times between them, and with ticks at any time.
+    #[test]
+    fn every_series_is_judged_and_told(
+        samples in proptest::collection::vec(
+            (1..100_000_u64, prop_oneof![-2..3_i32, any::<i32>()], any::<bool>()), 0..200
+        ),
+        limit in -1e6..1e6_f64
+    ) {
+        let mut series = Series::keeping(64);
+        let mut at_ms = 0;
+        for (wait_ms, value, is_tick) in samples {
+            at_ms += wait_ms;
+            if is_tick {
+                series.tick();
+            }
+            series.push(Duration::from_millis(at_ms), f64::from(value));
+        }
+        for unit in [Unit::Things, Unit::Bytes] {
+            let question = Question::new(unit).warm_up(Duration::ZERO).limit(Limit::new("limit", limit));
+            let trend = judge(&series, &question);
+            prop_assert!(!trend.show(unit).contains("NaN"), "{:?}", trend);
+            if let Trend::TooShort { more_s, .. } = trend {
+                prop_assert!(more_s >= 0.0 && more_s.is_finite(), "{}", more_s);
+            }
+        }
+    }
+
     /// Powers of two and whole numbers, so that nothing is rounded.
     #[test]
     fn scale_and_shift_change_no_verdict(

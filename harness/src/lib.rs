@@ -78,6 +78,9 @@ mod session;
 mod slots;
 pub mod machine;
 
+// A process that has nothing of ours in it.
+pub mod outside;
+
 pub use case::{Case, Net};
 pub use config::{ConfigNotThere, acceptance_file};
 pub use context::{Context, ProcessId};

@@ -24,6 +24,7 @@ use watertight_report::model::Canary;
 pub use attempt::enter;
 pub use container::Container;
 pub use kernel::Kernel;
+pub(crate) use kernel::port_range;
 pub use mount::{Folder, Hiding};
 pub use network::{Barrier, Network};
 
@@ -106,7 +107,7 @@ pub fn examine() -> Machine {
         },
         container: container::around(),
         ports: Ports {
-            range: kernel::port_range(),
+            range: port_range(),
             reuse: kernel::number("/proc/sys/net/ipv4/tcp_tw_reuse"),
         },
     }

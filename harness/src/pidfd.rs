@@ -22,6 +22,26 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: Signal) {
     }
 }
 
+/// Whether the process has ended, be it reaped or not (poll(2) on a pidfd).
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut request = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: poll(2) with one entry that lives across the call.
+    let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
+    ready > 0
+}
+
+/// The status of a process that has been reaped, by whomever, as wait(2) gives it (ioctl PIDFD_GET_INFO,
+/// Linux 6.15); none where it is not kept.
+pub(crate) fn reaped_status(pidfd: &OwnedFd) -> Option<i32> {
+    // SAFETY: plain numbers, all valid when zero.
+    let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };
+    info.mask = libc::PIDFD_INFO_EXIT.into();
+    // SAFETY: the ioctl writes the structure, whose size is part of its number.
+    let result =
+        unsafe { libc::ioctl(pidfd.as_raw_fd(), libc::PIDFD_GET_INFO as _, &raw mut info) };
+    (result == 0 && info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0).then_some(info.exit_code)
+}
+
 pub(crate) fn signal_process(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(Pid::from_raw(pid as i32), signal);
 }

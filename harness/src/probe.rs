@@ -4,11 +4,13 @@
 //! looked at is [`Unavailable`], a value: neither an error nor a zero.
 
 pub(crate) mod blocked;
+pub(crate) mod cgroup;
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod memory;
+pub(crate) mod network;
 pub(crate) mod process;
 mod reading;
 pub(crate) mod sock_diag;
@@ -19,5 +21,5 @@ pub(crate) mod thread;
 pub(crate) mod time_wait;
 pub(crate) mod watch;
 
-pub(crate) use reading::Unavailable;
+pub use reading::Unavailable;
 use reading::read;

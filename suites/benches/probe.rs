@@ -4,6 +4,8 @@
 pub(crate) mod fd;
 #[path = "../../harness/src/probe/memory.rs"]
 pub(crate) mod memory;
+#[path = "../../harness/src/probe/network.rs"]
+mod network;
 #[path = "../../harness/src/probe/reading.rs"]
 mod reading;
 #[path = "../../harness/src/probe/sock_diag.rs"]

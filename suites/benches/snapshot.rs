@@ -6,7 +6,12 @@
 
 mod in_turn;
 mod preload;
-#[expect(dead_code, unused_imports, reason = "the harness and its tests use the rest")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the harness and its tests use the rest"
+)]
 mod probe;
 
 use std::collections::HashSet;

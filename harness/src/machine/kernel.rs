@@ -43,7 +43,7 @@ pub(super) fn number<N: FromStr>(path: &str) -> Option<N> {
 }
 
 /// First and last port that a client is given.
-pub(super) fn port_range() -> Option<(u16, u16)> {
+pub(crate) fn port_range() -> Option<(u16, u16)> {
     range(&fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
 }
 

@@ -4,6 +4,11 @@
 //! What is a thing the agent has seen; the kernel says how many of its bytes are mapped still. Cost: a
 //! microsecond a line, so it is read only where the agent has seen a mapping stay.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use memchr::memchr_iter;
+
 use super::{Unavailable, read};
 use crate::region::Noted;
 
@@ -26,6 +31,24 @@ pub(crate) fn confirmed(pid: u32, noted: &[Noted]) -> Result<Vec<Mapping>, Unava
         return Ok(Vec::new());
     }
     Ok(overlap(&parse(&read(&format!("/proc/{pid}/maps"))?), noted))
+}
+
+/// How many areas the kernel keeps: what `vm.max_map_count` limits.
+pub(crate) fn count(pid: u32) -> Result<u64, Unavailable> {
+    const AT_ONCE: usize = 64 * 1024;
+    let path = format!("/proc/{pid}/maps");
+    let lines = || -> io::Result<u64> {
+        let mut maps = File::open(&path)?;
+        let mut part = vec![0; AT_ONCE];
+        let mut lines = 0;
+        loop {
+            match maps.read(&mut part)? {
+                0 => return Ok(lines),
+                len => lines += memchr_iter(b'\n', &part[..len]).count() as u64,
+            }
+        }
+    };
+    lines().map_err(|error| Unavailable::path(&path, &error))
 }
 
 /// One line of the file.
@@ -109,6 +132,13 @@ mod tests {
         let seen = overlap(&parse(MAPS), &[noted(0x1000, 0x1000, 1), noted(0x2000, 0x3000, 2)]);
         let sizes: Vec<_> = seen.iter().map(|mapping| (mapping.address, mapping.bytes)).collect();
         assert_eq!(sizes, [(0x1000, 0x1000), (0x2000, 0x3000)]);
+    }
+
+    #[test]
+    fn areas_are_counted_line_by_line() {
+        let own = std::process::id();
+        assert!(count(own).unwrap() > 10);
+        assert!(count(u32::MAX).unwrap_err().reason.contains("cannot be read"));
     }
 
     #[test]

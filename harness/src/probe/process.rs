@@ -20,6 +20,12 @@ pub(crate) struct Stat {
     pub(crate) group: u32,
     /// Start in clock ticks since boot: with the id it names a process for good.
     pub(crate) started: u64,
+    /// A thread of the kernel's own, with no program in it.
+    pub(crate) is_kernel: bool,
+    /// Where the stack begins: another one after an exec. 0 where the process is not ours to read.
+    pub(crate) stack: u64,
+    /// A zombie's status, as wait(2) gives it; 0 where the process is not ours to read.
+    pub(crate) status: i32,
 }
 
 impl Stat {
@@ -37,7 +43,12 @@ pub(crate) fn stat(pid: u32) -> Result<Stat, Unavailable> {
 
 /// `PID (name) S PPID PGRP ...`: the name may hold spaces and parentheses, so the last one counts.
 fn parse_stat(text: &str) -> Option<Stat> {
+    const FLAGS: usize = 6;
     const STARTED: usize = 19;
+    const STACK: usize = 25;
+    const STATUS: usize = 49;
+    /// `include/linux/sched.h`.
+    const PF_KTHREAD: u64 = 0x0020_0000;
     let (pid, rest) = text.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -48,6 +59,9 @@ fn parse_stat(text: &str) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         started: fields.get(STARTED)?.parse().ok()?,
+        is_kernel: fields.get(FLAGS)?.parse::<u64>().ok()? & PF_KTHREAD != 0,
+        stack: fields.get(STACK).and_then(|field| field.parse().ok()).unwrap_or(0),
+        status: fields.get(STATUS).and_then(|field| field.parse().ok()).unwrap_or(0),
     })
 }
 
@@ -141,7 +155,18 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.pid, stat.name.as_str(), stat.state), (42, "a) (b c", 'Z'));
         assert_eq!((stat.parent, stat.group, stat.started), (7, 42, 9001));
+        assert!(!stat.is_kernel);
         assert_eq!(parse_stat("42 (cut"), None);
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_and_a_zombies_status_are_told() {
+        let thread = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0";
+        assert!(parse_stat(thread).unwrap().is_kernel);
+        let zombie = "9 (sh) Z 8 9 8 0 -1 4228364 81 0 0 0 0 0 0 0 20 0 1 0 9001 0 0 \
+            18446744073709551615 0 0 140723412341 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 1792";
+        let zombie = parse_stat(zombie).unwrap();
+        assert_eq!((zombie.stack, zombie.status), (140723412341, 7 << 8));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 
-/// A probe could not look.
+/// A probe could not look: a value, neither an error nor a zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unavailable {
+pub struct Unavailable {
     /// Why, as a sentence fragment for a person.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 impl Unavailable {

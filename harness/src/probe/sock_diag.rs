@@ -5,19 +5,18 @@
 //! one it is made by a thread that enters there (setns(2): needs CAP_SYS_ADMIN). Where that is refused, or
 //! the kernel has no such table, there is an error and the text is read instead (`socket.rs`).
 
-use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
     sockopt::ReceiveTimeout,
 };
 use nix::sys::time::TimeVal;
+
+use super::network;
 
 /// Which table: address family and protocol.
 #[derive(Debug, Clone, Copy)]
@@ -70,18 +69,7 @@ impl SockDiag {
     /// # Errors
     /// EPERM where that is another one and may not be entered.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
-        let theirs = File::open(format!("/proc/{pid}/ns/net"))?;
-        if theirs.metadata()?.ino() == fs::metadata("/proc/self/ns/net")?.ino() {
-            return Self::here();
-        }
-        // Namespaces are a thread's: this one enters, opens and ends.
-        std::thread::scope(|scope| {
-            let inside = std::thread::Builder::new().spawn_scoped(scope, || {
-                setns(&theirs, CloneFlags::CLONE_NEWNET)?;
-                Self::here()
-            })?;
-            inside.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
-        })
+        network::within(pid, Self::here)
     }
 
     fn here() -> io::Result<Self> {

@@ -89,6 +89,24 @@ pub(crate) fn limit(pid: u32, number: u32) -> Option<(u64, u64)> {
     (result == 0).then_some((limit.rlim_cur, limit.rlim_max))
 }
 
+/// How many descriptors a process may have: its soft limit. Where prlimit(2) is not for us, the text
+/// `/proc/PID/limits` is for everyone.
+pub(crate) fn descriptor_limit(pid: u32) -> Option<u64> {
+    limit(pid, libc::RLIMIT_NOFILE).map(|(soft, _)| soft).or_else(|| {
+        let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+        soft_limit(&text, "Max open files")
+    })
+}
+
+/// `Max open files            1024                 524288               files`
+fn soft_limit(limits: &str, name: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(libc::RLIM_INFINITY),
+        number => number.parse().ok(),
+    }
+}
+
 /// The limits by number (asm-generic/resource.h).
 const LIMITS: [&str; 16] = [
     "RLIMIT_CPU",
@@ -152,6 +170,16 @@ mod tests {
         let state = state(own, &status);
         assert_eq!(std::path::Path::new(&state.cwd), std::env::current_dir().unwrap());
         assert!(state.limits[7].is_some_and(|(soft, _)| soft > 0));
+    }
+
+    #[test]
+    fn a_limit_is_told_by_the_text_as_well() {
+        let text = fs::read_to_string("/proc/self/limits").unwrap();
+        let soft = limit(std::process::id(), libc::RLIMIT_NOFILE).unwrap().0;
+        assert_eq!(soft_limit(&text, "Max open files"), Some(soft));
+        let text = "Max pending signals       unlimited            95712                signals\n";
+        assert_eq!(soft_limit(text, "Max pending signals"), Some(libc::RLIM_INFINITY));
+        assert_eq!(soft_limit(text, "Max open files"), None);
     }
 
     #[test]

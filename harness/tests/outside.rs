@@ -324,9 +324,9 @@ fn tells_other_rights() {
 #[test]
 fn is_found_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let sleep = folder.path().join("a-daemon-with-a-long-name");
-    std::fs::copy("/bin/sleep", &sleep).unwrap();
+    let sleep = folder.path().join("outside-sleep");
+    std::os::unix::fs::symlink("/bin/sleep", &sleep).unwrap();
     let planted = Planted::start(Command::new(&sleep).arg("600"));
-    assert_eq!(named("a-daemon-with-a-long-name"), [planted.0.id()]);
+    assert_eq!(named("outside-sleep"), [planted.0.id()]);
     assert_eq!(named("nothing-has-this-name"), [0; 0]);
 }

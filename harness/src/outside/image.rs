@@ -101,14 +101,14 @@ pub struct User {
     pub effective: u32,
 }
 
-/// `Uid:	real	effective	saved	file system` of `/proc/PID/status`.
+/// `Uid: REAL EFFECTIVE SAVED FILESYSTEM` of `/proc/PID/status` (proc_pid_status(5)).
 pub(super) fn user_in(status: &str) -> Option<User> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse().ok());
     Some(User { real: numbers.next()?, effective: numbers.next()? })
 }
 
-/// `Tgid:	7`: the process that a number belongs to.
+/// `Tgid: 7`: the process that a number belongs to.
 pub(super) fn process_in(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
     line.trim().parse().ok()

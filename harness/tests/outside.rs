@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::{Pid, Uid, gettid};
 use watertight::outside::{
     Ending, Event, Kind, OpenError, Relative, Snapshot, State, Subject, events, named,
@@ -76,6 +76,11 @@ fn runs(snapshot: &Snapshot, command: &str) -> bool {
 
 fn relatives(snapshot: &Snapshot) -> &[Relative] {
     &snapshot.family.value.as_ref().expect("our own").descendants
+}
+
+/// Whether a script has come to its first `read`.
+fn waits(snapshot: &Snapshot) -> bool {
+    is(snapshot, State::Sleeping) && snapshot.image.is_ok()
 }
 
 /// The events from one snapshot on, until one of them is looked for.
@@ -154,7 +159,7 @@ fn tells_that_a_process_was_stopped_and_goes_on() {
 fn tells_an_exec() {
     let mut planted = Planted::script("read line; exec sleep 601");
     let mut subject = planted.open();
-    let before = until(&mut subject, |seen| is(seen, State::Sleeping));
+    let before = until(&mut subject, waits);
     planted.go();
     let seen = event(&mut subject, &before, |event| matches!(event, Event::Execed { .. }));
     let [Event::Execed { from, to }] = &*seen else { panic!("{seen:?}") };
@@ -171,7 +176,7 @@ fn tells_an_exec_of_the_same_program_with_the_same_words() {
     std::fs::write(&script, "read line || exit\nexec sh \"$0\"\n").unwrap();
     let mut planted = Planted::start(Command::new("sh").arg(&script).stdin(Stdio::piped()));
     let mut subject = planted.open();
-    let before = until(&mut subject, |seen| is(seen, State::Sleeping));
+    let before = until(&mut subject, waits);
     planted.go();
     let seen = event(&mut subject, &before, |event| matches!(event, Event::Execed { .. }));
     let [Event::Execed { from, to }] = &*seen else { panic!("{seen:?}") };
@@ -182,7 +187,7 @@ fn tells_an_exec_of_the_same_program_with_the_same_words() {
 fn follows_a_descendant_that_outlives_its_parent() {
     let mut planted = Planted::script("read line; sleep 602 & read line");
     let mut subject = planted.open();
-    let before = until(&mut subject, |seen| is(seen, State::Sleeping));
+    let before = until(&mut subject, waits);
     planted.go();
     let is_sleep = |event: &Event| matches!(event, Event::Forked(_));
     event(&mut subject, &before, is_sleep);
@@ -201,6 +206,50 @@ fn follows_a_descendant_that_outlives_its_parent() {
     assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
+/// Another thread lives on: that of the test, in this same program started once more.
+#[test]
+fn a_process_whose_first_thread_has_ended_is_read_by_another() {
+    const INSIDE: &str = "WATERTIGHT_TEST_FIRST_THREAD_ENDS";
+    if std::env::var_os(INSIDE).is_some() {
+        end_first_thread();
+        loop {
+            std::thread::park();
+        }
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_process_whose_first_thread_has_ended_is_read_by_another"]);
+    command.env(INSIDE, "1").stdout(Stdio::null());
+    let planted = Planted::start(&mut command);
+    let mut subject = planted.open();
+    let first_ended = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", planted.0.id())).unwrap();
+        stat.contains(") Z ")
+    };
+    let seen = until(&mut subject, |seen| {
+        first_ended()
+            && is(seen, State::Sleeping)
+            && seen.descriptors.as_ref().is_ok_and(|n| *n > 0)
+    });
+    assert!(seen.ending.is_none());
+    assert!(seen.memory.unwrap().resident > 0);
+    assert!(Subject::open(planted.0.id()).is_ok(), "it is no zombie");
+}
+
+fn end_first_thread() {
+    extern "C" fn end(_signal: i32) {
+        // SAFETY: the call ends the thread that runs it, and no other.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    let pid = std::process::id();
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler makes one system call. The first thread, which it ends, waits for this one and holds
+    // nothing that this one needs.
+    unsafe {
+        sigaction(Signal::SIGUSR1, &action).expect("a signal that may be caught");
+        libc::syscall(libc::SYS_tgkill, pid, pid, libc::SIGUSR1);
+    }
+}
+
 #[test]
 fn counts_children_that_nobody_waits_for() {
     let planted = Planted::script("sh -c 'exit 3' & exec sleep 603");
@@ -216,7 +265,7 @@ fn counts_children_that_nobody_waits_for() {
 fn tells_how_a_process_ended_and_leaves_it_to_its_parent() {
     let mut planted = Planted::script("read line; exit 7");
     let mut subject = planted.open();
-    let before = until(&mut subject, |seen| is(seen, State::Sleeping));
+    let before = until(&mut subject, waits);
     planted.go();
     let zombie = until(&mut subject, |seen| is(seen, State::Zombie));
     assert_eq!(events(&before, &zombie), [Event::Ended(Ok(Ending::Exited(7)))]);
@@ -311,7 +360,7 @@ fn tells_other_rights() {
     let mut planted =
         Planted::script("read line; exec setpriv --reuid=65534 --clear-groups sleep 604");
     let mut subject = planted.open();
-    let before = until(&mut subject, |seen| is(seen, State::Sleeping));
+    let before = until(&mut subject, waits);
     planted.go();
     let after = until(&mut subject, |seen| runs(seen, "sleep 604"));
     let seen = events(&before, &after);

@@ -61,8 +61,25 @@ pub struct Image {
 /// A command line longer than this is cut.
 const COMMAND_BYTES_MAX: usize = 4096;
 
+/// How often one is read that is just being replaced, before it counts as what it was.
+const TRIES: usize = 3;
+
 impl Image {
-    pub(super) fn read(stat: &Stat) -> Self {
+    /// Reads the program; in the midst of an exec it is the one before.
+    pub(super) fn read(pid: u32, last: Option<&Self>) -> Reading<Self> {
+        for _ in 0..TRIES {
+            let before = process::stat(pid)?;
+            let image = Self::parts(&before);
+            let after = process::stat(pid)?;
+            if !before.is_loading && !after.is_loading && before.stack == after.stack {
+                return Ok(image);
+            }
+        }
+        let starting = || Unavailable::new(format!("process {pid} is just starting a program"));
+        last.cloned().ok_or_else(starting)
+    }
+
+    fn parts(stat: &Stat) -> Self {
         let unreadable = || Unavailable::new(format!("/proc/{}/exe cannot be read", stat.pid));
         let mut command = process::command_line(stat.pid);
         cut(&mut command, COMMAND_BYTES_MAX);

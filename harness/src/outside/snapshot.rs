@@ -7,7 +7,7 @@ use super::held::{self, Held};
 use super::image::{self, Image, State, User};
 use super::pace::{Paced, cpu_time};
 use super::{Ending, Limits, Reading, Relative, Subject, Unavailable};
-use crate::probe::{fd, mapping, memory, process, thread, time_wait};
+use crate::probe::{fd, mapping, memory, thread, time_wait};
 
 /// What a process holds at one instant. Bytes are bytes.
 #[derive(Debug, Clone)]
@@ -57,9 +57,10 @@ pub struct Memory {
     pub mapped: u64,
 }
 
-/// Readings that are kept until they are due again.
+/// Readings that are kept until they are due again, or tell more than the next.
 #[derive(Debug, Default)]
 pub(super) struct Last {
+    image: Option<Image>,
     held: Option<Paced<Held>>,
     proportional: Option<Paced<u64>>,
     mappings: Option<Paced<u64>>,
@@ -87,6 +88,7 @@ pub(super) fn read(subject: &mut Subject, whole: bool) -> Snapshot {
     let seen = seen.filter(|_| !is_over(&state)).unwrap_or_else(|| over(subject));
     let snapshot = Snapshot { state, cost: cpu_time().saturating_sub(begun), ..seen };
     subject.last = Last {
+        image: snapshot.image.as_ref().ok().cloned(),
         held: Some(snapshot.held.clone()),
         proportional: Some(snapshot.proportional.clone()),
         mappings: Some(snapshot.mappings.clone()),
@@ -109,7 +111,7 @@ fn living(subject: &Subject, whole: bool) -> Snapshot {
         at,
         state: Ok(State::Running),
         ending: None,
-        image: process::stat(pid).as_ref().map(Image::read).map_err(Unavailable::clone),
+        image: Image::read(pid, last.image.as_ref()),
         user: status().and_then(user_in),
         descriptors: fd::count(pid),
         held: Paced::renewed(&last.held, whole, || held::read(pid)),

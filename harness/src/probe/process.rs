@@ -22,6 +22,8 @@ pub(crate) struct Stat {
     pub(crate) started: u64,
     /// A thread of the kernel's own, with no program in it.
     pub(crate) is_kernel: bool,
+    /// In the midst of an exec: the program that was is gone, and the next is not there yet.
+    pub(crate) is_loading: bool,
     /// Where the stack begins: another one after an exec. 0 where the process is not ours to read.
     pub(crate) stack: u64,
     /// A zombie's status, as wait(2) gives it; 0 where the process is not ours to read.
@@ -45,6 +47,7 @@ pub(crate) fn stat(pid: u32) -> Result<Stat, Unavailable> {
 fn parse_stat(text: &str) -> Option<Stat> {
     const FLAGS: usize = 6;
     const STARTED: usize = 19;
+    const CODE: usize = 23;
     const STACK: usize = 25;
     const STATUS: usize = 49;
     /// `include/linux/sched.h`.
@@ -52,6 +55,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (pid, rest) = text.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let has_program = !matches!(fields.first()?.chars().next()?, 'Z' | 'X');
     Some(Stat {
         pid: pid.trim().parse().ok()?,
         name: name.to_owned(),
@@ -60,6 +64,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
         group: fields.get(2)?.parse().ok()?,
         started: fields.get(STARTED)?.parse().ok()?,
         is_kernel: fields.get(FLAGS)?.parse::<u64>().ok()? & PF_KTHREAD != 0,
+        // The loader enters code and stack together, last of all; 1 where it is not ours to read.
+        is_loading: has_program && fields.get(CODE) == Some(&"0"),
         stack: fields.get(STACK).and_then(|field| field.parse().ok()).unwrap_or(0),
         status: fields.get(STATUS).and_then(|field| field.parse().ok()).unwrap_or(0),
     })
@@ -167,6 +173,15 @@ mod tests {
             18446744073709551615 0 0 140723412341 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 1792";
         let zombie = parse_stat(zombie).unwrap();
         assert_eq!((zombie.stack, zombie.status), (140723412341, 7 << 8));
+        assert!(!zombie.is_loading);
+    }
+
+    #[test]
+    fn a_program_that_is_being_loaded_has_no_code_yet() {
+        let text =
+            |code| format!("9 (sh) R 8 9 8 0 -1 0 81 0 0 0 0 0 0 0 20 0 1 0 9001 0 0 1 {code} 0 7");
+        assert!(parse_stat(&text("0")).unwrap().is_loading);
+        assert!(!parse_stat(&text("1")).unwrap().is_loading);
     }
 
     #[test]

@@ -24,7 +24,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, criterion_group, criterion_main};
 use memmap2::{MmapOptions, MmapRaw};
 use procfs::net::TcpState;
 use procfs::process::LimitValue;
@@ -37,6 +38,8 @@ use preload::{Agent, Table};
 const FAST: [usize; 3] = [10, 1000, 10_000];
 /// The full tier's target: this many descriptors and waiting port pairs in 50 ms.
 const FULL: (usize, usize) = (10_000, 28_000);
+/// Looked at from outside, once a second: 100 descriptors in less than 5 ms, 0.5 % of a core.
+const WATCHED: [usize; 3] = [10, 100, 1000];
 /// Port pairs of the trial's own that are looked for among those that wait.
 const NOTED: usize = 100;
 
@@ -202,6 +205,31 @@ fn timed<T>(iterations: u64, mut work: impl FnMut() -> T) -> Duration {
     begun.elapsed()
 }
 
+/// As `watertight::outside` reads a process every second, next to the descriptors' list alone. The part of a
+/// core at one snapshot a second is the time divided by a second.
+fn outside(group: &mut BenchmarkGroup<'_, WallTime>, agent: &Agent) {
+    for descriptors in WATCHED {
+        let held = Subject::start(agent, descriptors, 0).expect("the subject starts");
+        let pid = held.child.id();
+        let subject = || watertight::outside::Subject::open(pid).expect("it runs");
+        let (mut whole, mut due) = (subject(), subject());
+        assert_eq!(due.snapshot().descriptors.ok(), procfs_counts(pid).fds.try_into().ok());
+        in_turn(
+            group,
+            &format!("from outside, {descriptors} descriptors"),
+            vec![
+                Way::new("all of it", |iterations| timed(iterations, || whole.snapshot_whole())),
+                Way::new("what is never left out", |iterations| {
+                    timed(iterations, || due.snapshot())
+                }),
+                Way::new("of it, the descriptors", |iterations| {
+                    timed(iterations, || probe::fd::list(pid))
+                }),
+            ],
+        );
+    }
+}
+
 fn snapshot(criterion: &mut Criterion) {
     let agent = Agent::find();
     let mut group = criterion.benchmark_group("snapshot");
@@ -227,6 +255,7 @@ fn snapshot(criterion: &mut Criterion) {
             ],
         );
     }
+    outside(&mut group, &agent);
     let (descriptors, pairs) = FULL;
     let Some(subject) = Subject::start(&agent, descriptors, pairs) else {
         eprintln!("the full tier is left out: no private network");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::family::{self, Family};
 use super::held::{self, Held};
 use super::image::{self, Image, State, User};
-use super::pace::{Paced, cpu_time};
+use super::pace::{Paced, Part, cpu_time};
 use super::{Ending, Limits, Reading, Relative, Subject, Unavailable};
 use crate::probe::{fd, mapping, memory, thread, time_wait};
 
@@ -49,7 +49,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Resident now.
+    /// Resident now. The kernel sums it up loosely: by some pages for each processor it may be off.
     pub resident: u64,
     /// Resident at most so far; an exec begins anew.
     pub peak: u64,
@@ -105,6 +105,7 @@ fn living(subject: &Subject, whole: bool) -> Snapshot {
     let at = Instant::now();
     let last = &subject.last;
     let pid = subject.reader();
+    let part = |part: Part| (!whole).then_some(part);
     let status = memory::status(pid);
     let status = || status.as_deref().map_err(Unavailable::clone);
     Snapshot {
@@ -114,13 +115,15 @@ fn living(subject: &Subject, whole: bool) -> Snapshot {
         image: Image::read(pid, last.image.as_ref()),
         user: status().and_then(user_in),
         descriptors: fd::count(pid),
-        held: Paced::renewed(&last.held, whole, || held::read(pid)),
+        held: Paced::renewed(&last.held, part(Part::HELD), || held::read(pid)),
         time_wait: time_wait::count_private(pid),
         threads: thread::count(pid),
         memory: status().and_then(memory_in),
-        proportional: Paced::renewed(&last.proportional, whole, || memory::proportional(pid)),
-        mappings: Paced::renewed(&last.mappings, whole, || mapping::count(pid)),
-        family: Paced::renewed(&last.family, whole, || {
+        proportional: Paced::renewed(&last.proportional, part(Part::PROPORTIONAL), || {
+            memory::proportional(pid)
+        }),
+        mappings: Paced::renewed(&last.mappings, part(Part::MAPPINGS), || mapping::count(pid)),
+        family: Paced::renewed(&last.family, part(Part::FAMILY), || {
             family::read(subject.pid, Some(pid), last.relatives())
         }),
         limits: Limits::read(pid),

@@ -345,6 +345,28 @@ fn one_that_is_not_ours_is_read_as_far_as_everyone_may() {
     assert!(!seen.image.unwrap().command.is_empty());
 }
 
+#[test]
+fn how_one_ended_that_is_not_ours_is_never_guessed() {
+    if !Uid::effective().is_root() {
+        eprintln!("skipped: only root gives its rights away");
+        return;
+    }
+    // The child of a child, so that we are not told as its parent; it is a zombie as long as that one sleeps.
+    let mut planted = Planted::script("exec 3<&0; sh -c 'read line <&3; exit 3' & exec sleep 605");
+    let mut parent = planted.open();
+    let seen = until(&mut parent, |seen| runs(seen, "sleep 605") && !relatives(seen).is_empty());
+    let mut child = Subject::open(relatives(&seen)[0].pid).expect("it reads");
+    planted.go();
+    until(&mut child, |seen| is(seen, State::Zombie));
+    assert_eq!(child.ending(), Some(Ok(Ending::Exited(3))));
+    let ending = std::thread::spawn(move || {
+        become_nobody();
+        child.ending()
+    });
+    let ending = ending.join().unwrap().expect("it has ended");
+    assert!(ending.unwrap_err().reason.contains("only its parent is told"));
+}
+
 /// Rights are a thread's, as the kernel sees them: this one gives up root's, and no other.
 fn become_nobody() {
     const NOBODY: u32 = 65534;

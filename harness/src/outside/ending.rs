@@ -1,5 +1,6 @@
 //! How a process ended.
 
+use std::fs;
 use std::os::fd::AsFd as _;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -49,11 +50,9 @@ pub(super) fn of(subject: &Subject) -> Option<Reading<Ending>> {
     Some(status.map(Ending::of_status).or_else(|| of_child(subject)).ok_or_else(untold))
 }
 
-/// A zombie's status, which is shown to those who may read the process.
+/// A zombie's status. Who may not read the process is shown a zero, and may not read this link either.
 fn zombies_status(subject: &Subject) -> Option<i32> {
-    if subject.barred.is_some() {
-        return None;
-    }
+    fs::read_link(format!("/proc/{}/ns/user", subject.pid)).ok()?;
     let stat = process::stat(subject.pid).ok()?;
     (stat.started == subject.started && stat.is_zombie()).then_some(stat.status)
 }

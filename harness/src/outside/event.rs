@@ -34,7 +34,8 @@ pub enum Event {
     Reaped,
 }
 
-/// Tells the events in the order in which they are told best: the process's own, then its descendants'.
+/// Tells the events in the order in which they are told best: the process's own, then its descendants', which
+/// are told when they are looked at next ([`Paced`](super::Paced)).
 pub fn events(before: &Snapshot, after: &Snapshot) -> Vec<Event> {
     let mut events = Vec::new();
     if let (Ok(from), Ok(to)) = (&before.user, &after.user)

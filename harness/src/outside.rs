@@ -175,3 +175,20 @@ pub fn named(name: &str) -> Vec<u32> {
     let running = process::all().into_iter().filter(|stat| !stat.is_zombie() && !stat.is_kernel);
     running.filter(is_named).map(|stat| stat.pid).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_with_the_same_number_is_never_taken_for_it() {
+        let mut subject = Subject::open(std::process::id()).unwrap();
+        assert!(subject.snapshot().descriptors.is_ok());
+        // As if it had ended, and this one had been given its number.
+        subject.started -= 1;
+        let seen = subject.snapshot();
+        assert_eq!(seen.state, Ok(State::Gone));
+        assert!(seen.descriptors.is_err() && seen.held.value.is_err() && seen.image.is_err());
+        assert!(subject.descriptors().is_err());
+    }
+}

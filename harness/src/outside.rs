@@ -95,8 +95,8 @@ impl Subject {
 
     /// Reads everything once; what is dear only where it is due, else as it was last read.
     ///
-    /// About 1.5 ms of CPU time for a process with 100 descriptors, most of it for the network's tables; 0.15 ms
-    /// where nothing dear is due.
+    /// For a process with 100 descriptors 0.2 ms, and up to 1 ms more where TCP sockets are among them, whose
+    /// table the kernel walks; 0.04 ms where nothing dear is due.
     pub fn snapshot(&mut self) -> Snapshot {
         snapshot::read(self, false)
     }

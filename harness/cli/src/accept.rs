@@ -9,10 +9,10 @@ use watertight_report::document::Glob;
 use watertight_report::metric::Unit;
 use watertight_report::model::Record;
 
-use crate::acceptance::{Acceptance, shown, today};
+use crate::acceptance::{Acceptance, today};
 use crate::arguments::HELP;
 use crate::exit::Usage;
-use crate::talk::{Talk, plain};
+use crate::talk::{Talk, plain, shown};
 use crate::{exit, ledgers};
 
 /// Its arguments.

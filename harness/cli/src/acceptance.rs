@@ -13,7 +13,7 @@ use watertight_report::document::DocumentError;
 use watertight_report::model::Trial;
 
 use crate::exit::Usage;
-use crate::talk::Talk;
+use crate::talk::{Talk, shown};
 
 /// The first line of a file that we make, for editors.
 const SCHEMA: &str = concat!(
@@ -142,12 +142,6 @@ impl Acceptance {
 /// The day, in UTC, as entries count it.
 pub(crate) fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
-}
-
-/// A path as short as it can be for whoever stands in the current directory.
-pub(crate) fn shown(path: &Path) -> &Path {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here).unwrap_or(path)
 }
 
 /// Puts `bytes` in the place of a file, with its permissions; a link stays a link.

@@ -49,19 +49,20 @@ fn latest() -> Option<PathBuf> {
     }
     let here = env::current_dir().ok()?;
     // What lies above the root is another project's.
-    let root = workspace();
-    let mut folders = here
-        .ancestors()
-        .take_while(|folder| root.as_ref().is_none_or(|root| folder.starts_with(root)));
+    let root = root_above(&here);
+    let mut folders =
+        here.ancestors().take_while(|folder| root.is_none_or(|root| folder.starts_with(root)));
     folders
         .find_map(|folder| Some(folder.join("target").join(&latest)).filter(|path| path.exists()))
 }
 
 /// The root of the workspace, from here upward.
 pub(crate) fn workspace() -> Option<PathBuf> {
-    let here = env::current_dir().ok()?;
-    let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists())?;
-    Some(root.to_owned())
+    root_above(&env::current_dir().ok()?).map(Path::to_owned)
+}
+
+fn root_above(here: &Path) -> Option<&Path> {
+    here.ancestors().find(|folder| folder.join("Cargo.lock").exists())
 }
 
 /// Hands every record of the ledgers to `each`, with the ledger's place among them. Says every line that

@@ -1,6 +1,7 @@
 //! What is said beside the data: on stderr, in colour on a terminal, and not at all with `--quiet`.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
@@ -85,6 +86,12 @@ pub(crate) fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+/// A path as short as it can be for whoever stands in the current directory.
+pub(crate) fn shown(path: &Path) -> &Path {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path)
 }
 
 fn paint(color: AnsiColor) -> Style {

@@ -15,6 +15,7 @@ use crate::acceptance::Acceptance;
 use crate::talk::Talk;
 use crate::underway::Underway;
 use project::Project;
+pub(crate) use project::cargo;
 
 /// What cargo starts in place of each test binary: this program with this first argument.
 const RUNNER: &str = "runner";
@@ -65,7 +66,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     let project = Project::find(&arguments.rest)?;
     // What is wrong in the file is said before anything is built.
     let acceptance = Acceptance::load(talk)?;
-    let mut command = Command::new(project::cargo());
+    let mut command = Command::new(cargo());
     command.arg(match tool {
         Tool::Cargo => "test",
         Tool::Nextest => "nextest",
@@ -98,7 +99,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     command.env(name, value);
     talk.detail(format_args!("{command:?}"));
     let code = signals::run(command, tool)
-        .with_context(|| format!("{} could not be run", project::cargo().to_string_lossy()))?;
+        .with_context(|| format!("{} could not be run", cargo().to_string_lossy()))?;
     let lists = arguments.rest.iter().any(|word| word == "--list" || word == "--no-run");
     conclusion::print(&ledger, &project.run, code, lists, acceptance, talk)?;
     drop(underway);

@@ -37,9 +37,9 @@ const BELOW_MAX: f64 = 0.1;
 pub(super) fn step(samples: &[Sample], unit: Unit) -> Option<Step> {
     let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
     let calm = running_median(&values, CALM);
-    let end = &calm[calm.len() - (calm.len() / END).max(1)..];
-    let level = median(end.to_vec());
-    let swing = quantile(end.to_vec(), 0.95) - quantile(end.to_vec(), 0.05);
+    let mut end = calm[calm.len() - (calm.len() / END).max(1)..].to_vec();
+    let level = median(end.clone());
+    let swing = quantile(&mut end, 0.95) - quantile(&mut end, 0.05);
     let width = swing.max(match unit {
         Unit::Things => 0.5,
         Unit::Bytes => 0.0,

@@ -51,7 +51,7 @@ pub fn of(points: &[(f64, f64)]) -> Option<Slope> {
         return None;
     }
     let pairs = slopes.len() as f64;
-    let value = median_of(&mut slopes);
+    let value = quantile(&mut slopes, 0.5);
 
     let n = points.len() as f64;
     let variance = n * (n - 1.0) * (2.0 * n + 5.0) / 18.0 * memory(points, value);
@@ -73,20 +73,14 @@ fn together(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(POINTS_MAX).max(1)).map(mean_of).collect()
 }
 
-/// As [`median`], in place: there are many slopes.
-fn median_of(slopes: &mut [f64]) -> f64 {
-    let half = slopes.len() / 2;
-    *slopes.select_nth_unstable_by(half, f64::total_cmp).1
-}
-
 /// How many samples say as much as one independent one: 1 + 2 Σ (1 - k/n) r(k), summed until the
 /// autocorrelation r of what the line leaves is gone. At least 1.
 fn memory(points: &[(f64, f64)], slope: f64) -> f64 {
     let mut left: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
     let level = median(left.clone());
-    let spread: Vec<f64> = left.iter().map(|value| (value - level).abs()).collect();
+    let mut spread: Vec<f64> = left.iter().map(|value| (value - level).abs()).collect();
     // A spike would drown the rest.
-    let bound = quantile(spread, 0.95);
+    let bound = quantile(&mut spread, 0.95);
     for value in &mut left {
         *value = (*value - level).clamp(-bound, bound);
     }

@@ -1,7 +1,6 @@
 //! What is to be said of the project in the current directory, and of the tools: who is there, and
 //! whether a finding can name a line.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,8 +36,10 @@ fn nextest() -> Remark {
 
 /// What cargo prints, or why it did not.
 fn said(arguments: &[&str]) -> Result<String, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let output = Command::new(cargo).args(arguments).output().map_err(|error| error.to_string())?;
+    let output = Command::new(crate::test::cargo())
+        .args(arguments)
+        .output()
+        .map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

@@ -9,7 +9,7 @@ use watertight_report::render::terminal::{self, Style};
 
 use crate::acceptance::Acceptance;
 use crate::exit;
-use crate::talk::Talk;
+use crate::talk::{Talk, shown};
 
 /// Reads what the run has written, and says it in one line on stderr, with a line for each entry of the
 /// acceptance file that has to go.
@@ -42,7 +42,7 @@ pub(super) fn print(
         }
         return Ok(());
     }
-    summary.ledger = Some(shown(ledger));
+    summary.ledger = Some(shown(ledger).to_owned());
     summary.remarks = acceptance.remarks();
     let style = Style { colour: talk.is_coloured(), ..Style::default() };
     anstream::eprintln!("{}", terminal::summary(&summary, &style));
@@ -76,10 +76,4 @@ fn unexplained(run: &str, code: u8, summary: &Summary) -> Option<Trial> {
         return None;
     }
     Some(trial)
-}
-
-/// The path as it is shortest for the reader.
-fn shown(path: &Path) -> std::path::PathBuf {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).to_owned()
 }

@@ -97,7 +97,7 @@ impl Project {
 }
 
 /// cargo, as it names itself to its subcommands.
-pub(super) fn cargo() -> OsString {
+pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 

@@ -24,10 +24,7 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: Signal) {
 
 /// Whether the process has ended, be it reaped or not (poll(2) on a pidfd).
 pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut request = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: poll(2) with one entry that lives across the call.
-    let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
-    ready > 0
+    happened(pidfd, libc::POLLIN).is_some_and(|events| events != 0)
 }
 
 /// The status of a process that has been reaped, by whomever, as wait(2) gives it (ioctl PIDFD_GET_INFO,
@@ -62,8 +59,14 @@ pub(crate) fn peer_has_closed(pid: u32, number: u32) -> Option<bool> {
     }
     // SAFETY: a new descriptor, ours alone.
     let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let mut request = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    let events = happened(&fd, libc::POLLRDHUP)?;
+    Some(events & (libc::POLLHUP | libc::POLLRDHUP) != 0)
+}
+
+/// Which of the events have happened on a descriptor, and what is told unasked; none where it cannot be told.
+fn happened(fd: &OwnedFd, events: i16) -> Option<i16> {
+    let mut request = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: poll(2) with one entry that lives across the call.
     let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
-    (ready >= 0).then_some(request.revents & (libc::POLLHUP | libc::POLLRDHUP) != 0)
+    (ready >= 0).then_some(request.revents)
 }

@@ -74,6 +74,7 @@ mod region;
 mod agent;
 mod config;
 mod run;
+mod home;
 mod session;
 mod slots;
 pub mod machine;

@@ -192,7 +192,7 @@ impl Drop for Observation {
 /// # Errors
 /// Only where the process could not be started at all.
 pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Result<Observation> {
-    let directory = run.trial_directory()?;
+    let directory = run.home.trial_directory()?;
     let control = Arc::new(ControlMap::create(&directory)?);
     let explain = matches!(purpose, Purpose::Explain { .. });
     let impatient = matches!(purpose, Purpose::Explain { patient: false, .. });

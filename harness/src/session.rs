@@ -54,7 +54,7 @@ impl Session {
                 eprintln!("watertight: {unknown}");
             }
             let mut record = run.record();
-            record.swept = run.sweep();
+            record.swept = run.home.sweep();
             for swept in &record.swept {
                 eprintln!("watertight: removed {swept}");
             }
@@ -122,7 +122,7 @@ impl Session {
 
     /// Leaves nothing behind; gives the exit code where a signal has cancelled the run.
     pub(crate) fn close(self) -> Option<ExitCode> {
-        self.run.leave();
+        self.run.home.leave();
         cancel::exit_code(&self.run)
     }
 

@@ -112,7 +112,7 @@ fn sing() -> Result<String, String> {
     let config = Config::load().map_err(|error| error.to_string())?;
     let run = Run::open(Subjects::own("doctor"), false, config)?;
     let sung = Sung { unloadable: run.agent.as_ref().err().cloned(), canaries: canary::sing(&run) };
-    run.leave();
+    run.home.leave();
     serde_json::to_string(&sung).map_err(|error| error.to_string())
 }
 

@@ -58,6 +58,9 @@ pub mod metric;
 // What the samples of a running process say.
 pub mod trend;
 
+// The live lines of a program that is watched.
+pub mod watch;
+
 pub mod ledger;
 
 pub mod baseline;

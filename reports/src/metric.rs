@@ -2,6 +2,9 @@
 
 use crate::model::Resource;
 
+/// Open descriptors, sockets included: the exact total that `RLIMIT_NOFILE` bounds. Of a watched
+/// program [`FD`] and [`SOCKET`] are the parts of it.
+pub const DESCRIPTOR: &str = "descriptor";
 /// Descriptors that are not sockets.
 pub const FD: &str = "fd";
 /// Socket descriptors.
@@ -12,12 +15,14 @@ pub const TIME_WAIT: &str = "time_wait";
 pub const THREAD: &str = "thread";
 /// Live asynchronous tasks.
 pub const TASK: &str = "task";
-/// Processes.
+/// Processes; of a watched program its descendants.
 pub const PROCESS: &str = "process";
 /// Bytes in live heap blocks.
 pub const HEAP_BYTES: &str = "heap_bytes";
 /// Live heap blocks.
 pub const HEAP_BLOCKS: &str = "heap_blocks";
+/// Areas of the address space that are mapped, which `vm.max_map_count` bounds.
+pub const MAPPING: &str = "mapping";
 /// Bytes in mappings that the program made by itself.
 pub const MAPPING_BYTES: &str = "mapping_bytes";
 /// File locks held.
@@ -28,6 +33,8 @@ pub const INOTIFY_WATCH: &str = "inotify_watch";
 pub const RSS_BYTES: &str = "rss_bytes";
 /// Resident memory, shared pages counted by share.
 pub const PSS_BYTES: &str = "pss_bytes";
+/// Address space in use, resident or not.
+pub const VIRTUAL_BYTES: &str = "virtual_bytes";
 
 /// What stands before a gauge's name in the name of its metric.
 const GAUGE_PREFIX: &str = "gauge:";

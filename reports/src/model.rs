@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::trend::Trend;
+
+mod watched;
+
+pub use watched::{Trended, WATCH_SUITE};
+
 /// The version of the record that this crate writes.
 pub const SCHEMA: u32 = 1;
 
@@ -146,19 +152,23 @@ pub struct Trial {
     pub outcome: Outcome,
     /// What became of the resources.
     pub verdict: Verdict,
-    /// How many rounds ran.
+    /// How many rounds ran; of a watched program its ticks, 0 where none were counted.
     pub rounds: u32,
-    /// Wall time of the whole trial in milliseconds, explain run included.
+    /// Wall time of the whole trial in milliseconds, explain run included; how long a program was watched.
     pub duration_ms: u64,
     /// Where the trial's sockets lived.
     pub net: Net,
-    /// `trial` for a process of its own, `shared` for one process for the whole suite.
+    /// `trial` for a process of its own, `shared` for one process for the whole suite, `watch` for a
+    /// running program.
     pub mode: Mode,
     /// Why the outcome is not `passed`: the panic message, the error, the signal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// What was read, by metric name (`fd`, `socket`, `heap_bytes`, `gauge:open_stores` ...).
     pub readings: BTreeMap<String, Reading>,
+    /// What each series of samples of a watched program says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trends: Vec<Trended>,
     /// The probes that could not look, and why.
     pub unmeasured: Vec<Unmeasured>,
     /// What was found, largest sin first.
@@ -255,6 +265,8 @@ pub enum Mode {
     Shared,
     /// In the supervisor's own process, unmeasured.
     Off,
+    /// A running program, looked at over time.
+    Watch,
 }
 
 /// One metric before the first round and after the last.
@@ -383,11 +395,13 @@ pub struct Finding {
     pub resource: Resource,
     /// The thing as a person would name it: path, peer and state, command line, thread name.
     pub what: String,
-    /// Growth over all rounds: things, or bytes for heap and memory.
+    /// Growth over all rounds, or during a watch: things, or bytes for heap and memory.
     pub growth: i64,
-    /// Growth in one typical round (the median).
+    /// Growth in one typical round (the median); of a watched program in one tick or one period, 0
+    /// where neither is known.
     pub per_round: i64,
-    /// `test` for the test's own process, else the descendant's command line.
+    /// `test` for the test's own process and for the watched program itself, else the descendant's
+    /// command line.
     pub subject: String,
     /// The line that created it: the first frame inside the package under test; where no frame of
     /// the stack is, the first that belongs to neither the toolchain, a registry nor the system.
@@ -406,6 +420,9 @@ pub struct Finding {
     /// When this growth meets a limit, where it can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// How it grows, for a finding of a watched program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trend: Option<Trend>,
     /// The budget it went over, where one applies: port pairs a round, or the ceiling in bytes for
     /// memory, whose `growth` is then what lies above the ceiling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -438,6 +455,7 @@ impl Finding {
             stack: Vec::new(),
             parts: Vec::new(),
             forecast: None,
+            trend: None,
             budget: None,
             process: None,
             note: None,

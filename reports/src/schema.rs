@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use crate::baseline::{Baseline, Entry};
 use crate::model::Record;
 use crate::render::json::Document;
+use crate::watch::Line;
 
 /// The acceptance file, `.config/watertight-accepted.toml`.
 #[derive(JsonSchema)]
@@ -57,6 +58,11 @@ fn the_ledger() {
 #[test]
 fn the_report() {
     assert_up_to_date("report.schema.json", &schema_for!(Document));
+}
+
+#[test]
+fn the_lines_of_a_watch() {
+    assert_up_to_date("watch.schema.json", &schema_for!(Line));
 }
 
 #[test]

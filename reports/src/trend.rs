@@ -111,6 +111,7 @@ impl Question {
 
 /// What a series says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "trend", rename_all = "snake_case")]
 #[non_exhaustive]
 #[must_use]
@@ -142,6 +143,7 @@ impl Trend {
 
 /// Growth that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Step {
     /// From the level at the beginning to the level at the end.
@@ -161,6 +163,7 @@ impl Step {
 
 /// Growth that goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Growth {
     /// The second since which it grows like this: later than the first sample after a warm-up.

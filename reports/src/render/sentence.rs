@@ -298,9 +298,10 @@ pub(super) fn per_round(finding: &Finding, part: &Part) -> i64 {
     })
 }
 
-/// Whether the growth was seen in more than one round.
+/// Whether the growth was seen in more than one round. A watched program has none.
 pub(super) fn repeats(trial: &Trial, finding: &Finding) -> bool {
-    trial.rounds > 1
+    trial.mode != Mode::Watch
+        && trial.rounds > 1
         && finding.per_round != 0
         && finding.growth.unsigned_abs() > finding.per_round.unsigned_abs()
 }
@@ -309,6 +310,7 @@ fn in_every_round(trial: &Trial) -> &'static str {
     match trial.mode {
         Mode::Shared => " in every pass",
         Mode::Trial | Mode::Off => " in every round",
+        Mode::Watch => "",
     }
 }
 

@@ -248,14 +248,17 @@ impl Block<'_> {
 
 /// The command that runs the case again: alone, unless it is the whole suite that shows it.
 fn again(trial: &Trial, target: Option<&str>) -> String {
-    if let Some(command) = &trial.command {
-        let command = text::escape(command);
+    let command = trial.command.as_deref().map(text::escape);
+    if trial.mode == Mode::Watch {
+        return command.unwrap_or_else(|| "cargo watertight watch PID".to_owned());
+    }
+    if let Some(command) = command {
         return format!("{command} -- --exact {}", text::shell_word(&trial.case));
     }
     let suite = text::shell_word(target.unwrap_or(&trial.suite));
     match trial.mode {
         Mode::Shared => format!("WATERTIGHT_MODE=shared cargo test --test {suite}"),
-        Mode::Trial | Mode::Off => {
+        Mode::Trial | Mode::Off | Mode::Watch => {
             format!("cargo test --test {suite} -- --exact {}", text::shell_word(&trial.case))
         }
     }

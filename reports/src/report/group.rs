@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::Serialize;
 
 use super::{Blind, Example, Group};
-use crate::model::{Finding, Frame, Resource, SUBJECT_TEST, Status, Trial, Unmeasured};
+use crate::model::{Finding, Frame, Mode, Resource, SUBJECT_TEST, Status, Trial, Unmeasured};
 
 /// How many cases a group names.
 pub const EXAMPLES_MAX: usize = 3;
@@ -33,7 +33,7 @@ impl Kind {
     /// What `finding` counts as; none for a step, which is only recorded.
     pub fn of(trial: &Trial, finding: &Finding) -> Option<Self> {
         // Only a suite that somebody else made has a command of its own, and its bodies run once.
-        let once = trial.command.is_some();
+        let once = trial.command.is_some() && trial.mode != Mode::Watch;
         match finding.status {
             Status::Leak => Some(Self::Leak),
             Status::Unconfirmed if once && finding.resource == Resource::Heap => {

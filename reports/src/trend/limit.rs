@@ -7,6 +7,7 @@ use super::{Sample, Slope};
 
 /// Where a resource ends: RLIMIT_NOFILE, a cgroup's memory, the ephemeral ports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Limit {
     /// Its name, for the reader.
@@ -46,6 +47,7 @@ impl Limit {
 
 /// The limit is met at this time if growth goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LimitMet {
     /// The limit.

@@ -29,6 +29,7 @@ const PERIODS_MAX: f64 = 2.0;
 
 /// A count that rises regularly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Period {
     /// From one rise to the next.

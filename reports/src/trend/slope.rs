@@ -27,6 +27,7 @@ pub const CONFIDENCE_PERCENT: u32 = 99;
 
 /// A slope with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Slope {
     /// The median of the slopes of all pairs.

@@ -4,10 +4,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 use watertight_report::model::{
     Cleanup, CleanupStatus, Finding, Forecast, Frame, Mode, Net, Outcome, Part, ProcessFacts,
-    ProcessState, Reading, Record, Resource, Run, Status, Trial, Unmeasured, Verdict,
+    ProcessState, Reading, Record, Resource, Run, Status, Trended, Trial, Unmeasured, Verdict,
 };
+use watertight_report::trend::Trend;
 
 /// What some medium takes for more than text.
 const SPECIAL: &str =
@@ -72,6 +74,45 @@ fn forecast() -> impl Strategy<Value = Forecast> {
         .prop_map(|(limit, value, at, unit)| Forecast::new(limit, value, at, unit))
 }
 
+/// A trend as a ledger may hold it, whoever wrote it: a record has no number that JSON has not.
+fn trend() -> impl Strategy<Value = Trend> {
+    use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    // As JSON, since these types are only made by judging.
+    let number = || (POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO).prop_map(|n| json!(n));
+    let slope = move || {
+        (number(), number(), number())
+            .prop_map(|(value, low, high)| json!({ "value": value, "low": low, "high": high }))
+    };
+    let period = (number(), number(), any::<u16>()).prop_map(
+        |(seconds, added, rises)| json!({ "seconds": seconds, "added": added, "rises": rises }),
+    );
+    let limit = (text(), number(), number(), number()).prop_map(|(name, value, at_s, in_s)| {
+        let limit = json!({ "name": name, "value": value });
+        json!({ "limit": limit, "at_s": at_s, "in_s": in_s, "in_s_min": in_s, "in_s_max": in_s })
+    });
+    let growth = (number(), slope(), option::of(slope()), option::of(period), option::of(limit));
+    prop_oneof![
+        number().prop_map(|level| json!({ "trend": "flat", "level": level })),
+        (number(), number(), number()).prop_map(|(size, began_s, settled_s)| json!({
+            "trend": "step", "size": size, "began_s": began_s, "settled_s": settled_s
+        })),
+        growth.prop_map(|(since_s, per_second, per_tick, period, limit)| json!({
+            "trend": "growing", "since_s": since_s, "per_second": per_second,
+            "per_tick": per_tick, "period": period, "limit": limit
+        })),
+        (number(), option::of(slope())).prop_map(|(more_s, so_far)| json!({
+            "trend": "too_short", "more_s": more_s, "so_far": so_far
+        })),
+    ]
+    .prop_map(|trend| serde_json::from_value(trend).expect("it is a trend"))
+}
+
+fn trended() -> impl Strategy<Value = Trended> {
+    (text(), any::<u32>(), text(), any::<u64>(), trend()).prop_map(
+        |(subject, pid, metric, now, trend)| Trended::new(subject, pid, metric, now, trend),
+    )
+}
+
 prop_compose! {
     fn finding()(
         (resource, what, growth, per_round, subject) in
@@ -81,6 +122,7 @@ prop_compose! {
         parts in vec(part(), 0..4),
         (forecast, budget) in (option::of(forecast()), option::of(any::<u64>())),
         (process, note) in (option::of(process()), option::of(text())),
+        trend in option::of(trend()),
     ) -> Finding {
         let mut finding = Finding::leak(resource, what, growth);
         finding.status = status;
@@ -94,6 +136,7 @@ prop_compose! {
         finding.budget = budget;
         finding.process = process;
         finding.note = note;
+        finding.trend = trend;
         finding
     }
 }
@@ -133,11 +176,12 @@ prop_compose! {
         (attempt, command) in (select(vec![0, 2, 3]), option::of(text())),
         (net, mode) in (
             select(vec![Net::Private, Net::Host]),
-            select(vec![Mode::Trial, Mode::Shared, Mode::Off]),
+            select(vec![Mode::Trial, Mode::Shared, Mode::Off, Mode::Watch]),
         ),
         (rounds, duration_ms, message) in (any::<u32>(), any::<u64>(), option::of(text())),
         readings in btree_map(text(), reading(), 0..4),
         unmeasured in vec((resource(), text()), 0..3),
+        trends in vec(trended(), 0..4),
         (findings, cleanups, notes) in
             (vec(finding(), 0..4), vec(cleanup(), 0..3), vec(text(), 0..3)),
     ) -> Trial {
@@ -160,6 +204,7 @@ prop_compose! {
             .into_iter()
             .map(|(probe, reason)| Unmeasured::new(probe, reason))
             .collect();
+        trial.trends = trends;
         trial.findings = findings;
         trial.cleanups = cleanups;
         trial.notes = notes;

@@ -44,6 +44,49 @@ pub fn gauge(name: &str) -> String {
     format!("{GAUGE_PREFIX}{name}")
 }
 
+/// The metrics that count a resource of a watched program, the one that fits best first; `what` is
+/// the name of a gauge.
+pub fn of(resource: Resource, what: &str) -> Vec<String> {
+    let metrics: &[&str] = match resource {
+        Resource::Process => &[PROCESS],
+        Resource::Fd => &[FD, DESCRIPTOR],
+        Resource::Socket => &[SOCKET, DESCRIPTOR],
+        Resource::Thread => &[THREAD],
+        Resource::Task => &[TASK],
+        Resource::Heap => &[HEAP_BYTES, HEAP_BLOCKS],
+        Resource::TimeWait => &[TIME_WAIT],
+        Resource::Memory => &[RSS_BYTES, PSS_BYTES, VIRTUAL_BYTES],
+        Resource::Mapping => &[MAPPING_BYTES, MAPPING],
+        Resource::InotifyWatch => &[INOTIFY_WATCH],
+        Resource::Lock => &[LOCK],
+        Resource::Gauge => return vec![gauge(what)],
+        Resource::File | Resource::Shm | Resource::State | Resource::Cleanup => &[],
+    };
+    metrics.iter().map(|&metric| metric.to_owned()).collect()
+}
+
+/// What a metric of a watched program is called in a sentence.
+pub(crate) fn word(metric: &str) -> &str {
+    match metric {
+        DESCRIPTOR => "descriptors",
+        FD => "file descriptors",
+        SOCKET => "sockets",
+        TIME_WAIT => "port pairs in TIME_WAIT",
+        THREAD => "threads",
+        TASK => "tasks",
+        PROCESS => "descendants",
+        HEAP_BYTES => "heap",
+        HEAP_BLOCKS => "blocks of heap",
+        MAPPING => "mappings",
+        MAPPING_BYTES => "mapped memory",
+        RSS_BYTES | PSS_BYTES => "memory",
+        VIRTUAL_BYTES => "address space",
+        LOCK => "file locks",
+        INOTIFY_WATCH => "inotify watches",
+        other => other.strip_prefix(GAUGE_PREFIX).unwrap_or(other),
+    }
+}
+
 /// What a metric counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -66,6 +109,23 @@ impl Unit {
             Self::Things => count(value),
             Self::Bytes => bytes(value),
         }
+    }
+
+    /// A measured `value`, in three digits that tell: `0.199`, `1.5`, `1,024`, `77,012 B`.
+    pub fn show_about(self, value: f64) -> String {
+        let sign = if value < 0.0 { "-" } else { "" };
+        let value = value.abs();
+        if self == Self::Bytes {
+            return format!("{sign}{}", bytes(value.round() as u64));
+        }
+        if value >= 100.0 {
+            return format!("{sign}{}", count(value.round() as u64));
+        }
+        // One place for tens, two for ones, and one more for each zero behind the point.
+        let places = if value > 0.0 { 2 - value.log10().floor() as i32 } else { 0 };
+        let shown = format!("{value:.*}", places.clamp(0, 9) as usize);
+        let shown = if shown.contains('.') { shown.trim_end_matches('0') } else { &shown };
+        format!("{sign}{}", shown.trim_end_matches('.'))
     }
 }
 
@@ -129,6 +189,18 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// A time that nobody counts in seconds once it is minutes: `20.0 s`, `28 min`, `3 h 2 min`, `12 days`.
+pub fn duration_about_ms(ms: u64) -> String {
+    let minutes = ms / 60_000 + u64::from(ms % 60_000 >= 30_000);
+    match minutes {
+        _ if ms < 60_000 => duration_ms(ms),
+        0..60 => format!("{minutes} min"),
+        60..2_880 if minutes.is_multiple_of(60) => format!("{} h", minutes / 60),
+        60..2_880 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} days", count(minutes / 1_440)),
+    }
+}
+
 /// So many of a resource: `1 file descriptor`, `3 sockets`, `77,012 B of heap`.
 pub fn things(resource: Resource, value: u64) -> String {
     if resource.is_bytes() {
@@ -139,7 +211,8 @@ pub fn things(resource: Resource, value: u64) -> String {
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
 
-fn nouns(resource: Resource) -> (&'static str, &'static str) {
+/// What one and what many of a resource are called.
+pub(crate) fn nouns(resource: Resource) -> (&'static str, &'static str) {
     match resource {
         Resource::Process => ("process", "processes"),
         Resource::Fd => ("file descriptor", "file descriptors"),
@@ -192,6 +265,22 @@ mod tests {
     fn durations_use_two_units_at_most() {
         let shown = [0, 412, 1_499, 59_999, 125_000, 10_920_000].map(duration_ms);
         assert_eq!(shown, ["0 ms", "412 ms", "1.4 s", "59.9 s", "2 min 5 s", "3 h 2 min"]);
+    }
+
+    #[test]
+    fn what_is_far_is_told_in_one_unit_or_two() {
+        let about = [20_000, 59_999, 89_999, 1_680_000, 3_580_000, 10_920_000, 1_036_800_000];
+        let wanted = ["20.0 s", "59.9 s", "1 min", "28 min", "1 h", "3 h 2 min", "12 days"];
+        assert_eq!(about.map(duration_about_ms), wanted);
+        assert_eq!(duration_about_ms(u64::MAX), "213,503,982,334 days");
+    }
+
+    #[test]
+    fn amounts_have_three_digits() {
+        let shown = [0.0, 0.2, 0.19949, 1.0, 1.5, 12.34, 1_024.4, -0.00123]
+            .map(|value| Unit::Things.show_about(value));
+        assert_eq!(shown, ["0", "0.2", "0.199", "1", "1.5", "12.3", "1,024", "-0.00123"]);
+        assert_eq!(Unit::Bytes.show_about(77_012.4), "77,012 B");
     }
 
     #[test]

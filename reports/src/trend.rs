@@ -63,6 +63,8 @@ pub use period::Period;
 pub use series::{Sample, Series};
 pub use slope::Slope;
 
+pub(crate) use show::gain;
+
 /// Samples below which nothing but "it never changed" is told: three for each of the eight blocks
 /// that are compared.
 pub const SAMPLES_MIN: usize = 3 * steady::BLOCKS;

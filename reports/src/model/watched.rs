@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{SUBJECT_TEST, Trial};
 use crate::metric::Unit;
 use crate::trend::Trend;
 
@@ -41,5 +42,19 @@ impl Trended {
     /// What its metric counts.
     pub fn unit(&self) -> Unit {
         Unit::of(&self.metric)
+    }
+}
+
+impl Trial {
+    /// Whether a finding or a series with this subject is of the watched process itself (or the
+    /// test's own), not of a descendant.
+    pub fn is_of_program(&self, subject: &str) -> bool {
+        [SUBJECT_TEST, "", &self.case].contains(&subject)
+    }
+
+    /// The process id of the watched process: that of the first series that bears its name, since a
+    /// fork of it may bear the same.
+    pub fn program_pid(&self) -> Option<u32> {
+        self.trends.iter().find(|it| self.is_of_program(&it.subject)).map(|it| it.pid)
     }
 }

@@ -1,9 +1,13 @@
 //! What to do about a finding: one line for each kind.
 
-use crate::model::{CleanupStatus, Finding, ProcessState, Resource, Trial};
+use crate::model::{CleanupStatus, Finding, Mode, ProcessState, Resource, Trial};
 
 /// What to do about `finding`. What else was made under its site goes with it.
 pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
+    let is_watched = trial.mode == Mode::Watch || finding.trend.is_some();
+    if let Some(advice) = for_a_program(finding).filter(|_| is_watched) {
+        return advice;
+    }
     match finding.resource {
         Resource::Process => match finding.process.as_ref().map(|process| process.state) {
             Some(ProcessState::Zombie) => {
@@ -67,6 +71,43 @@ pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
             }
         },
     }
+}
+
+/// What to do where a running program was watched and not a test: there is none to change, and from
+/// outside no line is seen. None where the advice is the same.
+fn for_a_program(finding: &Finding) -> Option<&'static str> {
+    let is_zombie =
+        finding.process.as_ref().is_some_and(|process| process.state == ProcessState::Zombie);
+    Some(match finding.resource {
+        Resource::Process if is_zombie => {
+            "wait for every child (`Child::wait`), on the failing paths too: a dropped `Child` stays a zombie for as long as the program runs"
+        }
+        Resource::TimeWait => {
+            "keep one connection for many calls: the side that closes first keeps the port pair for a minute"
+        }
+        Resource::Memory => {
+            "start it with `cargo watertight run -- CMD`, which tells heap by its line; where heap stays flat, look at mappings and at the allocator"
+        }
+        // Whoever was left by the other side needs no line to know what to do.
+        Resource::Socket if finding.what.ends_with("(close_wait)") => return None,
+        Resource::Fd
+        | Resource::Socket
+        | Resource::Thread
+        | Resource::Task
+        | Resource::Process
+        | Resource::Heap
+        | Resource::Mapping
+        | Resource::InotifyWatch
+        | Resource::Lock
+            if finding.site.is_none() && finding.note.is_none() =>
+        {
+            "start it with `cargo watertight run -- CMD` to see the line that makes them"
+        }
+        Resource::Process => {
+            "stop it and wait for it on every path, failing ones too: dropping a `Child` does neither"
+        }
+        _ => return None,
+    })
 }
 
 /// What became of the clean-up that `finding` names.

@@ -9,10 +9,9 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::advice::advice;
 use super::{Renderer, group, text};
 use crate::metric;
-use crate::model::{Trial, Verdict};
+use crate::model::{Trial, Verdict, WATCH_SUITE};
 use crate::report::{Group, Kind, Report};
 
 /// Annotations of single findings; one more says how many there are besides.
@@ -83,7 +82,9 @@ fn annotations<'a>(report: &'a Report, below: &str) -> Vec<Annotation<'a>> {
     let leaks = report.of(Kind::Leak).map(|group| leak(group, below));
     let silent = report.troubles.iter().filter(|trouble| {
         // Cargo has told of the tests that failed; of these nobody has.
-        matches!(trouble.verdict, Verdict::Unsettled)
+        let is_watched = trouble.example.suite == WATCH_SUITE;
+        trouble.verdict == Verdict::Unsettled
+            || (trouble.verdict == Verdict::Unmeasured && is_watched)
             || (trouble.verdict == Verdict::Leaked && report.of(Kind::Leak).next().is_none())
     });
     let silent = silent.map(|trouble| Annotation {
@@ -114,8 +115,13 @@ fn annotations<'a>(report: &'a Report, below: &str) -> Vec<Annotation<'a>> {
 fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
     let amounts = group::amounts(group);
     let finding = &group.finding;
-    let mut message =
-        format!("{amounts} left behind in {}", group::cases(group.cases, &group.examples));
+    let is_watched = group::is_watched(group);
+    let cases = group::cases(group.cases, &group.examples);
+    let how = if is_watched { "added" } else { "left behind" };
+    let mut message = format!("{amounts} {how} in {cases}");
+    if let Some(growing) = group::trend(group) {
+        message.push_str(&format!(": {growing}"));
+    }
     if !finding.what.is_empty() {
         message.push_str(&format!("\n{}", text::name(&finding.what)));
     }
@@ -123,12 +129,12 @@ fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
         let function = finding.site.as_ref().map(|site| text::name(&site.function));
         message.push_str(&format!("\nmade at {place}  {}", function.unwrap_or_default()));
     }
-    message.push_str(&format!("\n{}", advice(&Trial::default(), finding)));
+    message.push_str(&format!("\n{}", group::advice(group)));
     let site = finding.site.as_ref().filter(|site| !site.file.is_empty());
     Annotation {
         level: "error",
         file: site.map(|site| (from_root(&site.file, below), site.line)),
-        title: format!("leaks {amounts}"),
+        title: format!("{} {amounts}", if is_watched { "grows by" } else { "leaks" }),
         message,
     }
 }

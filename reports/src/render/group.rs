@@ -1,8 +1,8 @@
 //! What every medium says of a group: how much, where, in which cases.
 
-use super::{sentence, terminal, text};
+use super::{advice, sentence, terminal, text};
 use crate::metric;
-use crate::model::{Finding, Part, Resource, Run, Trial};
+use crate::model::{Finding, Mode, Part, Resource, Run, Trial, WATCH_SUITE};
 use crate::report::{Example, Group, Kind, Report, Trouble};
 
 /// Whether a group is worth the time of a person; programs get them all.
@@ -35,6 +35,26 @@ pub(super) fn amounts(group: &Group) -> String {
 /// `file:line`, or the function; none where nobody knows.
 pub(super) fn place(group: &Group) -> Option<String> {
     group.finding.site.as_ref().map(sentence::place)
+}
+
+/// Whether the group was found in watched programs, not in tests.
+pub(super) fn is_watched(group: &Group) -> bool {
+    group.examples.iter().all(|example| example.suite == WATCH_SUITE)
+}
+
+/// What to do about a group.
+pub(super) fn advice(group: &Group) -> &'static str {
+    let mut trial = Trial::default();
+    if is_watched(group) {
+        trial.mode = Mode::Watch;
+    }
+    advice::advice(&trial, &group.finding)
+}
+
+/// How a group of one watched program grows: `growing, +3 every 5.0 s (0.6/s)`.
+pub(super) fn trend(group: &Group) -> Option<String> {
+    let finding = total(group);
+    finding.trend.map(|trend| text::escape(&trend.show(finding.resource.into())))
 }
 
 /// `suite::case`.
@@ -87,6 +107,7 @@ pub(super) fn total(group: &Group) -> Finding {
     // These hold for one trial alone.
     finding.process = None;
     finding.forecast = None;
+    finding.trend = None;
     finding
 }
 

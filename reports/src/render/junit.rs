@@ -20,7 +20,7 @@ use quick_junit::{
 
 use super::terminal::{Style, failure};
 use super::{Renderer, group, sentence::sentence, text};
-use crate::model::{Outcome, Run, Trial, Verdict};
+use crate::model::{Outcome, Run, Trended, Trial, Verdict};
 use crate::report::Report;
 
 /// Keeps a few bytes of every case, since a suite begins with its counts.
@@ -248,6 +248,10 @@ fn readings(trial: &Trial) -> Vec<(String, String)> {
         for (which, value) in values {
             told.extend(value.map(|value| (format!("{metric}.{which}"), value.to_string())));
         }
+    }
+    let of_program = |it: &&Trended| Some(it.pid) == trial.program_pid();
+    for it in trial.trends.iter().filter(of_program) {
+        told.push((format!("{}.trend", it.metric), clean(&it.trend.show(it.unit()))));
     }
     told
 }

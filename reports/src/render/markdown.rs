@@ -10,7 +10,7 @@ use super::terminal::report::title;
 use super::terminal::{self, Style};
 use super::{Renderer, group, text};
 use crate::metric;
-use crate::model::Trial;
+use crate::model::{Mode, Trial};
 use crate::report::{Group, Kind, Report};
 
 /// The largest page, in bytes: below the 1 MiB of a step summary, with room for what others add.
@@ -27,18 +27,24 @@ pub struct Markdown<W> {
     all: bool,
     /// The rows of single tests, where they are asked for.
     tests: Items,
+    /// What is said of watched programs.
+    watched: Items,
 }
 
 impl<W: Write> Markdown<W> {
     /// Writes to `out` at most `limit` bytes, though never less than a headline; with `all` every
     /// test's readings too.
     pub fn new(out: W, limit: usize, all: bool) -> Self {
-        Self { out, limit, all, tests: Items::default() }
+        Self { out, limit, all, tests: Items::default(), watched: Items::default() }
     }
 }
 
 impl<W: Write> Renderer for Markdown<W> {
     fn trial(&mut self, trial: &Trial) -> io::Result<()> {
+        if trial.mode == Mode::Watch {
+            let room = self.limit.saturating_sub(self.watched.bytes);
+            self.watched.push(watched(trial), room);
+        }
         if self.all {
             // What cannot fit on the page is only counted.
             let room = self.limit.saturating_sub(self.tests.bytes);
@@ -49,7 +55,7 @@ impl<W: Write> Renderer for Markdown<W> {
 
     fn finish(&mut self, report: &Report) -> io::Result<()> {
         let mut page = Page { text: String::new(), limit: self.limit };
-        page.report(report, &self.tests);
+        page.report(report, &self.watched, &self.tests);
         self.out.write_all(page.text.as_bytes())?;
         self.out.flush()
     }
@@ -112,9 +118,25 @@ impl Page {
         }
     }
 
-    fn report(&mut self, report: &Report, tests: &Items) {
+    /// Items that were made before there was a page, as many as there is room for.
+    fn made(&mut self, head: &str, made: &Items) {
+        if made.kept.is_empty() {
+            return;
+        }
+        self.paragraph(head);
+        let room = self.room();
+        let mut fitting = Items::default();
+        for item in &made.kept {
+            fitting.push(item.clone(), room.saturating_sub(fitting.bytes));
+        }
+        fitting.more += made.more;
+        self.items("", &fitting);
+    }
+
+    fn report(&mut self, report: &Report, watched: &Items, tests: &Items) {
         self.paragraph(&format!("## Watertight: {}", inline(&group::headline(report))));
         self.paragraph(&inline(&report.summary.to_string()));
+        self.made("### Watched programs", watched);
         for kind in [Kind::Leak, Kind::Unconfirmed, Kind::Retained, Kind::Accepted] {
             let shown = || report.of(kind).filter(|group| group::is_shown(group));
             if shown().next().is_some() {
@@ -150,16 +172,7 @@ impl Page {
         self.section("", detailed.map(fold));
         let runs = report.runs.iter().map(|run| format!("- {}\n", inline(&group::run(run))));
         self.section("", runs);
-        if !tests.kept.is_empty() {
-            self.paragraph("### Every test");
-            let room = self.room();
-            let mut fitting = Items::default();
-            for test in &tests.kept {
-                fitting.push(test.clone(), room.saturating_sub(fitting.bytes));
-            }
-            fitting.more += tests.more;
-            self.items("", &fitting);
-        }
+        self.made("### Every test", tests);
     }
 }
 
@@ -202,11 +215,22 @@ fn fold(group: &Group) -> String {
     )
 }
 
+/// A watched program: its sentence, and folded what that is drawn from.
+fn watched(trial: &Trial) -> String {
+    let verdict = terminal::verdict(trial, &Style::default());
+    folded(verdict.lines().filter(|line| !line.trim().is_empty()))
+}
+
 /// One test and what was read of it, folded.
 fn readings(trial: &Trial) -> String {
     let lines = terminal::report::readings(trial, &Style::default());
-    let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-    let rest: Vec<String> = rest.iter().map(|line| raw(line)).collect();
+    folded(lines.iter().map(String::as_str))
+}
+
+/// The first line, and the rest folded below it.
+fn folded<'a>(mut lines: impl Iterator<Item = &'a str>) -> String {
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<String> = lines.map(raw).collect();
     let rest = rest.join("\n");
     format!("<details><summary>{}</summary>\n\n<pre>\n{rest}\n</pre>\n\n</details>\n\n", raw(first))
 }

@@ -2,7 +2,10 @@
 //!
 //! A trial did one thing or several: "left 1 socket behind in every round; it was opened at ...",
 //! "ended, but the process it started ... was still running". The worst is said, the second is
-//! added, and of more than that only how many there are.
+//! added, and of more than that only how many there are. A watched program has done nothing wrong
+//! yet: of it is said what grows.
+
+mod watched;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,9 @@ use crate::model::{
 
 /// One sentence about a trial: what became of its body, and the worst that it left behind.
 pub fn sentence(trial: &Trial) -> String {
+    if trial.mode == Mode::Watch {
+        return watched::sentence(trial);
+    }
     let case = quoted(&trial.case);
     let clauses = clauses(trial);
     let outcome = outcome(trial);
@@ -76,18 +82,20 @@ fn without_leak(trial: &Trial, outcome: Option<String>) -> String {
             "{outcome}, {but} was still giving back what it held when the deadline came, \
              so nobody knows what it keeps"
         ),
-        Verdict::Unmeasured => {
-            let mut probes: Vec<Resource> = trial.unmeasured.iter().map(|it| it.probe).collect();
-            probes.sort_unstable();
-            probes.dedup();
-            let names: Vec<String> = probes.iter().map(|it| it.name().to_owned()).collect();
-            let blind = match names.as_slice() {
-                [] => "it was not measured".to_owned(),
-                [one] => format!("the {one} probe could not look"),
-                names => format!("{} probes could not look: {}", names.len(), list(names)),
-            };
-            format!("{outcome}, {but} {blind}")
-        }
+        Verdict::Unmeasured => format!("{outcome}, {but} {}", blind(trial)),
+    }
+}
+
+/// Which probes could not look.
+fn blind(trial: &Trial) -> String {
+    let mut probes: Vec<Resource> = trial.unmeasured.iter().map(|it| it.probe).collect();
+    probes.sort_unstable();
+    probes.dedup();
+    let names: Vec<String> = probes.iter().map(|it| it.name().to_owned()).collect();
+    match names.as_slice() {
+        [] => "it was not measured".to_owned(),
+        [one] => format!("the {one} probe could not look"),
+        names => format!("{} probes could not look: {}", names.len(), list(names)),
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod findings;
 pub(super) mod report;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ use crate::model::{Finding, Mode, Outcome, Status, Trial, Verdict};
 use findings::SHOWN_MAX;
 
 pub use report::Terminal;
+pub use watch::verdict;
 
 /// How a block is to look. What the environment asks for is for the caller to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +59,10 @@ pub fn failure(trial: &Trial, style: &Style) -> String {
     let mut shown: Vec<&Finding> =
         trial.findings.iter().filter(|finding| is_shown(finding)).collect();
     shown.sort_by(|a, b| a.severity(b));
-    block.findings(trial, &shown);
+    match trial.mode {
+        Mode::Watch => block.watched(trial),
+        Mode::Trial | Mode::Shared | Mode::Off => block.findings(trial, &shown),
+    }
     block.still_held(trial);
     block.unmeasured(trial);
     block.message(trial);
@@ -170,7 +175,7 @@ impl Block<'_> {
         if told && message.trim_end_matches(['.', ':']) == said {
             return;
         }
-        self.heading("the test said");
+        self.heading(if trial.mode == Mode::Watch { "it said" } else { "the test said" });
         for line in message.lines().take(MESSAGE_LINES_MAX) {
             self.row(format!("    {}", text::escape(line)));
         }
@@ -205,13 +210,20 @@ impl Block<'_> {
             }
         }
         if findings.iter().any(|finding| without_line(finding)) {
-            told.push(("lines", "set `[profile.test] debug = \"line-tables-only\"` to see them"));
+            let debug = match trial.mode {
+                Mode::Watch => "build it with `debug = \"line-tables-only\"` to see them",
+                _ => "set `[profile.test] debug = \"line-tables-only\"` to see them",
+            };
+            told.push(("lines", debug));
         }
         match trial.verdict {
             Verdict::Unsettled => told.push((
                 "unsettled",
                 "wait inside the test for whatever it started: join it, shut it down, close it",
             )),
+            Verdict::Unmeasured if trial.unmeasured.is_empty() && trial.mode == Mode::Watch => {
+                told.push(("too short", "watch it for longer; each row says how much longer"));
+            }
             Verdict::Unmeasured => told.push((
                 "unmeasured",
                 "let the probe look: its reason says what is in its way; this fails under profile `ci` only",

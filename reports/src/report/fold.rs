@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::group::{Cases, Growing, Key, blind, order};
 use super::{Example, GROUPS_MAX, Kind, Report, Trouble};
-use crate::model::{Finding, Outcome, Record, Resource, Run, Status, Trial, Unmeasured, Verdict};
+use crate::model::{
+    Finding, Mode, Outcome, Record, Resource, Run, Status, Trial, Unmeasured, Verdict,
+};
 use crate::render::{self, Summary};
 
 /// How many cases in trouble are kept.
@@ -139,6 +141,8 @@ fn is_trouble(trial: &Trial) -> bool {
     let says_what = trial.findings.iter().any(|finding| finding.status == Status::Leak);
     match trial.verdict {
         Verdict::Unsettled => true,
+        // Watched for too short a time: no probe is to blame, so nothing else tells of it.
+        Verdict::Unmeasured if trial.mode == Mode::Watch && trial.unmeasured.is_empty() => true,
         Verdict::Leaked => !ended_well || !says_what,
         Verdict::Clean | Verdict::Tolerated | Verdict::Unmeasured => !ended_well,
     }

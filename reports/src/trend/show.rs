@@ -1,13 +1,13 @@
 //! A trend in one line, for a person.
 
 use super::{Growth, LimitMet, Period, Slope, Step, Trend};
-use crate::metric::{self, Unit, duration_ms};
+use crate::metric::{Unit, duration_ms};
 
 impl Trend {
     /// As `step, +12 from 40.0 s to 1 min 20 s`; the values are in `unit`.
     pub fn show(&self, unit: Unit) -> String {
         match self {
-            Self::Flat { level } => format!("flat at {}", amount(unit, *level)),
+            Self::Flat { level } => format!("flat at {}", unit.show_about(*level)),
             Self::Step(step) => step_at(unit, step),
             Self::Growing(growth) => growing(unit, growth),
             Self::TooShort { more_s, so_far: None } => {
@@ -19,6 +19,29 @@ impl Trend {
                 seconds(*more_s)
             ),
         }
+    }
+}
+
+impl Growth {
+    /// `+3 every 5.0 s`, `+1 per tick` or `+12 a minute`: how fast, in the plainest terms that are
+    /// known. `told` says how much.
+    pub(crate) fn pace(&self, unit: Unit, told: impl Fn(f64) -> String) -> String {
+        if let Some(Period { seconds: every_s, added, .. }) = self.period {
+            return format!("{} every {}", told(added), seconds(every_s));
+        }
+        if let Some(per_tick) = self.per_tick {
+            return format!("{} per tick", told(per_tick.value));
+        }
+        // Whole things, and not many digits of bytes.
+        let told_min = match unit {
+            Unit::Things => 1.0,
+            Unit::Bytes => 1_000.0,
+        };
+        let times = [("a second", 1.0), ("a minute", 60.0), ("an hour", 3_600.0)];
+        let value = self.per_second.value;
+        let fast = times.into_iter().find(|(_, seconds)| value * seconds >= told_min);
+        let (each, times) = fast.unwrap_or(("a day", 86_400.0));
+        format!("{} {each}", told(value * times))
     }
 }
 
@@ -41,7 +64,7 @@ fn growing(unit: Unit, growth: &Growth) -> String {
     }
     line += &format!(" ({})", rate(unit, &growth.per_second));
     if let Some(LimitMet { limit, in_s, .. }) = &growth.limit {
-        line += &format!(", {} {}", limit.name, amount(unit, limit.value));
+        line += &format!(", {} {}", limit.name, unit.show_about(limit.value));
         line += &if *in_s > 0.0 { format!(" in {}", seconds(*in_s)) } else { " is met".into() };
     }
     line
@@ -57,33 +80,17 @@ fn rate(unit: Unit, slope: &Slope) -> String {
     let times = [("s", 1.0), ("min", 60.0)];
     let fast = times.into_iter().find(|(_, seconds)| slope.value * seconds >= shown_min);
     let (per, times) = fast.unwrap_or(("h", 3_600.0));
-    let [value, low, high] = [slope.value, slope.low, slope.high].map(|s| amount(unit, s * times));
+    let [value, low, high] =
+        [slope.value, slope.low, slope.high].map(|s| unit.show_about(s * times));
     if low == high {
         return format!("{value}/{per}");
     }
     format!("{value}/{per}, {low} to {high}")
 }
 
-fn gain(unit: Unit, value: f64) -> String {
+pub(crate) fn gain(unit: Unit, value: f64) -> String {
     let sign = if value > 0.0 { "+" } else { "" };
-    format!("{sign}{}", amount(unit, value))
-}
-
-/// Three digits that tell: `0.199`, `1.5`, `1,024`, `77,012 B`.
-fn amount(unit: Unit, value: f64) -> String {
-    let sign = if value < 0.0 { "-" } else { "" };
-    let value = value.abs();
-    if unit == Unit::Bytes {
-        return format!("{sign}{}", metric::bytes(value.round() as u64));
-    }
-    if value >= 100.0 {
-        return format!("{sign}{}", metric::count(value.round() as u64));
-    }
-    // One place for tens, two for ones, and one more for each zero behind the point.
-    let places = if value > 0.0 { 2 - value.log10().floor() as i32 } else { 0 };
-    let shown = format!("{value:.*}", places.clamp(0, 9) as usize);
-    let shown = if shown.contains('.') { shown.trim_end_matches('0') } else { &shown };
-    format!("{sign}{}", shown.trim_end_matches('.'))
+    format!("{sign}{}", unit.show_about(value))
 }
 
 fn seconds(seconds: f64) -> String {
@@ -97,14 +104,6 @@ mod tests {
 
     fn slope(value: f64, low: f64, high: f64) -> Slope {
         Slope { value, low, high }
-    }
-
-    #[test]
-    fn amounts_have_three_digits() {
-        let shown = [0.0, 0.2, 0.19949, 1.0, 1.5, 12.34, 1_024.4, -0.00123]
-            .map(|value| amount(Unit::Things, value));
-        assert_eq!(shown, ["0", "0.2", "0.199", "1", "1.5", "12.3", "1,024", "-0.00123"]);
-        assert_eq!(amount(Unit::Bytes, 77_012.4), "77,012 B");
     }
 
     #[test]

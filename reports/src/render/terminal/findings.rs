@@ -4,9 +4,7 @@ use anstyle::AnsiColor;
 
 use super::{Block, strong};
 use crate::metric::{self, Unit};
-use crate::model::{
-    Finding, Forecast, Frame, Mode, ProcessState, Resource, SUBJECT_TEST, Status, Trial,
-};
+use crate::model::{Finding, Forecast, Frame, Mode, ProcessState, Resource, Status, Trial};
 use crate::render::sentence::{per_round, place, repeats};
 use crate::render::text;
 
@@ -33,7 +31,8 @@ impl Block<'_> {
     ) {
         let shown = &findings[..findings.len().min(self.most)];
         let cells: Vec<[String; 3]> = shown.iter().map(|finding| cells(trial, finding)).collect();
-        let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let width =
+            |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let (first, second, third) = (width(0), width(1), width(2));
         for (index, (finding, [resource, growth, each])) in shown.iter().zip(&cells).enumerate() {
             let colour =
@@ -50,6 +49,9 @@ impl Block<'_> {
             let what = text::name(&finding.what);
             self.lines.push(String::new());
             self.row(format!("  {resource}  {growth:>second$}{gap}{each:<third$}  {status}{what}"));
+            if !trial.is_of_program(&finding.subject) && finding.subject != finding.what {
+                self.below(&format!("in {}", text::quoted(&finding.subject)));
+            }
             self.details(trial, finding);
             more(self, index);
         }
@@ -61,10 +63,7 @@ impl Block<'_> {
     }
 
     /// What is known of a finding, below its row.
-    fn details(&mut self, trial: &Trial, finding: &Finding) {
-        if ![SUBJECT_TEST, "", &finding.what].contains(&finding.subject.as_str()) {
-            self.below(&format!("in {}", text::quoted(&finding.subject)));
-        }
+    pub(super) fn details(&mut self, trial: &Trial, finding: &Finding) {
         if let Some(process) = &finding.process {
             let mut facts = format!("pid {}", process.pid);
             facts.push_str(match process.state {
@@ -171,11 +170,12 @@ fn met(resource: Resource, forecast: &Forecast) -> String {
     }
 }
 
-/// Resource, growth, and growth a round where there was more than one.
+/// Resource, growth, and growth a round where there was more than one; of a watched program the trend.
 fn cells(trial: &Trial, finding: &Finding) -> [String; 3] {
-    let each = match repeats(trial, finding) {
-        true => a_round(trial, finding.resource, finding.per_round),
-        false => String::new(),
+    let each = match &finding.trend {
+        Some(trend) => text::escape(&trend.show(finding.resource.into())),
+        None if repeats(trial, finding) => a_round(trial, finding.resource, finding.per_round),
+        None => String::new(),
     };
     let growth = metric::growth(finding.resource, finding.growth);
     [finding.resource.name().to_owned(), growth, each]

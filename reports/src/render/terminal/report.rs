@@ -5,17 +5,16 @@ use std::io::{self, Write};
 use anstyle::AnsiColor;
 
 use super::findings::SHOWN_MAX;
-use super::{Block, Style, strong, summary};
+use super::{Block, Style, strong, summary, verdict};
 use crate::metric::{self, Unit};
-use crate::model::{Finding, Trial};
-use crate::render::advice::advice;
+use crate::model::{Finding, Mode, Trial};
 use crate::render::{Renderer, group, text};
 use crate::report::{Group, Kind, Report};
 
 /// Runs named one by one.
 const RUNS_MAX: usize = 3;
 
-/// Tells a report to a person; with `all` every test's readings first.
+/// Tells a report to a person, watched programs first; with `all` every test's readings too.
 #[derive(Debug)]
 pub struct Terminal<W> {
     out: W,
@@ -32,6 +31,9 @@ impl<W: Write> Terminal<W> {
 
 impl<W: Write> Renderer for Terminal<W> {
     fn trial(&mut self, trial: &Trial) -> io::Result<()> {
+        if trial.mode == Mode::Watch {
+            writeln!(self.out, "{}\n", verdict(trial, &self.style))?;
+        }
         if !self.all {
             return Ok(());
         }
@@ -63,7 +65,7 @@ pub(in crate::render) fn details(group: &Group, style: &Style) -> Vec<String> {
     let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     block.groups(&[group]);
     if group.kind != Kind::Accepted {
-        block.below(advice(&Trial::default(), &group.finding));
+        block.below(group::advice(group));
     }
     block.lines
 }
@@ -92,6 +94,11 @@ impl Block<'_> {
         let (first, second) = (width(0).unwrap_or(0), width(1).unwrap_or(0));
         for [metric, change, rounds] in &shown {
             self.row(format!("    {metric:<first$}  {change:<second$}  {rounds}"));
+        }
+        for it in &trial.trends {
+            let (subject, metric) = (text::name(&it.subject), text::name(&it.metric));
+            let said = text::escape(&it.trend.show(it.unit()));
+            self.row(format!("    {metric} of {subject} (pid {})  {said}", it.pid));
         }
         for it in &trial.unmeasured {
             self.row(format!("    {} not measured: {}", it.probe.name(), text::escape(&it.reason)));

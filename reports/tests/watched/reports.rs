@@ -1,0 +1,97 @@
+//! A ledger with watched programs in it, in every medium.
+
+use watertight_report::model::{Outcome, Record, Trial};
+use watertight_report::render::Renderer;
+use watertight_report::render::folded::{Counted, Folded};
+use watertight_report::render::github::Github;
+use watertight_report::render::json::Json;
+use watertight_report::render::junit::Junit;
+use watertight_report::render::markdown::{BYTES_MAX, Markdown};
+use watertight_report::render::terminal::{Style, Terminal};
+use watertight_report::report::Fold;
+
+use crate::programs::{flat, from_outside, leaky, too_short, with_workers};
+
+fn text<'a, R: Renderer>(
+    trials: &[Trial],
+    out: &'a mut Vec<u8>,
+    make: impl FnOnce(&'a mut Vec<u8>) -> R,
+) {
+    let (mut fold, mut renderer) = (Fold::default(), make(out));
+    for trial in trials {
+        renderer.trial(trial).unwrap();
+        fold.add(&Record::Trial(Box::new(trial.clone())));
+    }
+    renderer.finish(&fold.finish()).unwrap();
+}
+
+macro_rules! text {
+    ($trials:expr, $make:expr) => {{
+        let mut out = Vec::new();
+        text($trials, &mut out, $make);
+        String::from_utf8(out).unwrap()
+    }};
+}
+
+macro_rules! golden {
+    ($name:ident, $make:expr) => {
+        #[test]
+        fn $name() {
+            let text = text!(&[leaky(), from_outside(), too_short()], $make);
+            let mut settings = insta::Settings::clone_current();
+            settings.set_omit_expression(true);
+            settings.bind(|| insta::assert_snapshot!(text));
+        }
+    };
+}
+
+golden!(terminal, |out| Terminal::new(out, Style::default(), false));
+golden!(markdown, |out| Markdown::new(out, BYTES_MAX, false));
+golden!(junit, |out| Junit::new(out, true));
+golden!(github, Github::new);
+golden!(folded, |out| Folded::new(out, Counted::Descriptors));
+
+#[test]
+fn json_says_how_it_grows() {
+    let text = text!(&[leaky()], |out| Json::new(out, false));
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let finding = &document["findings"][1]["finding"];
+    assert_eq!(finding["trend"]["trend"], "growing");
+    assert_eq!(finding["trend"]["period"]["added"], 2.0);
+    let text = text!(&[leaky()], |out| Json::new(out, true));
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["trials"][0]["mode"], "watch");
+    assert_eq!(document["trials"][0]["trends"][2]["metric"], "descriptor");
+}
+
+#[test]
+fn every_row_of_a_program_is_among_its_readings() {
+    let text = text!(&[with_workers()], |out| Terminal::new(out, Style::default(), true));
+    assert!(text.contains("    socket of worker --queue jobs (pid 31)  flat at 2"), "{text}");
+}
+
+/// Nothing tells a watched program to run a test again.
+#[test]
+fn no_medium_speaks_of_tests() {
+    let mut crashed = flat();
+    crashed.outcome = Outcome::Crashed;
+    crashed.message = Some("signal 6 (SIGABRT)\nassertion failed".into());
+    for trial in [leaky(), from_outside(), too_short(), with_workers(), crashed] {
+        let trials = [trial];
+        let all = [
+            text!(&trials, |out| Terminal::new(out, Style::default(), true)),
+            text!(&trials, |out| Markdown::new(out, BYTES_MAX, false)),
+            text!(&trials, |out| Junit::new(out, true)),
+            text!(&trials, Github::new),
+        ];
+        for text in all {
+            // The attribute and elements of JUnit, and how the program's own process is called.
+            let said = text.replace("<testsuite", "").replace("</testsuite", "");
+            let said =
+                said.replace("testcase", "").replace(" tests=", "").replace("of test (pid", "");
+            for word in ["test", "round", "--exact", "left behind in"] {
+                assert!(!said.contains(word), "{word}: {said}");
+            }
+        }
+    }
+}

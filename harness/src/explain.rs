@@ -9,7 +9,7 @@ use watertight_report::model::Frame;
 use crate::judge::{Creation, HeapGroup};
 use crate::region::{LiveStack, RegionMap};
 use crate::run::Run;
-use crate::symbol::{Project, Symbol, Symbolizer};
+use crate::symbol::{Project, Symbol, Symbolizer, package_of};
 
 /// Names the stacks of one trial's processes.
 pub(crate) struct Namer<'a> {
@@ -28,6 +28,23 @@ impl<'a> Namer<'a> {
             project: Project::of(package).tested_by(&run.subjects.program),
             program: run.subjects.program.clone(),
         }
+    }
+
+    /// Sites are looked for in the package that the program's `main` is in, as its stacks tell: nobody else
+    /// has told us the project of a program that runs.
+    pub(crate) fn of_program(
+        symbols: &'a Mutex<Symbolizer>,
+        region: &RegionMap,
+        program: &Path,
+        stacks: &[u32],
+    ) -> Self {
+        let modules = region.modules(program);
+        let mut symbolizer = symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = stacks.iter().map(|stack| symbolizer.name(&modules, &region.stack(*stack)));
+        let package = package_of(named).unwrap_or_else(|| program.to_owned());
+        drop(symbolizer);
+        let project = Project::of(&package).tested_by(program);
+        Self { symbols: Some(symbols), project, program: program.to_owned() }
     }
 
     /// Names nothing: for whoever wants to know only that something is there.

@@ -180,16 +180,13 @@ fn base_directory() -> io::Result<PathBuf> {
 
 /// Where the agent's file lies: with the trials, unless nothing may be executed there.
 fn agent_directory(base: &Path) -> Result<PathBuf, String> {
-    let forbids = |path: &Path| {
-        nix::sys::statvfs::statvfs(path).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_NOEXEC))
-    };
-    if !forbids(base) {
+    if !forbids_programs(base) {
         return Ok(base.to_owned());
     }
     let uid = Uid::effective().as_raw();
     let other = own_directory(&std::env::temp_dir());
     private(&other, uid).map_err(|error| format!("{}: {error}", other.display()))?;
-    if forbids(&other) {
+    if forbids_programs(&other) {
         return Err(format!(
             "nothing may be executed in {} and {} (mounted noexec), so no agent can be preloaded; set TMPDIR",
             base.display(),
@@ -197,6 +194,11 @@ fn agent_directory(base: &Path) -> Result<PathBuf, String> {
         ));
     }
     Ok(other)
+}
+
+/// Whether nothing may be executed in a directory (mounted noexec).
+pub(crate) fn forbids_programs(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_NOEXEC))
 }
 
 /// Makes the directory, or checks that it is ours alone: in a directory that everyone may write,

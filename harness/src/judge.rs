@@ -22,6 +22,7 @@ mod kept;
 mod remains;
 mod ending;
 mod finding;
+mod watched;
 
 use watertight_report::model::{Finding, Status, Verdict};
 
@@ -38,6 +39,7 @@ pub(crate) use series::{
     Growth, HEAP_ROUNDS, before_last_growth, classify, counts_up_each_time, deltas,
     grows_each_time, may_come_back, median,
 };
+pub(crate) use watched::{Made, Watched, watched};
 
 /// Judges a trial: its findings, largest sin first, and its verdict.
 pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verdict) {

@@ -81,6 +81,8 @@ pub mod machine;
 
 // A process that has nothing of ours in it.
 pub mod outside;
+// The same over time, and with the agent's notes where it was started with them.
+pub mod watch;
 
 pub use case::{Case, Net};
 pub use config::{ConfigNotThere, acceptance_file};

@@ -39,7 +39,10 @@ pub use image::{Image, State, User};
 pub use limit::Limits;
 pub use opening::OpenError;
 pub use pace::Paced;
+pub(crate) use pace::cpu_time;
 pub use snapshot::{Memory, Snapshot};
+
+use nix::sys::signal::Signal;
 
 use crate::pidfd;
 use crate::probe::{process, thread};
@@ -120,6 +123,17 @@ impl Subject {
         }
     }
 
+    /// Signals exactly this process, also if its number was given away since.
+    pub(crate) fn signal(&self, signal: Signal) {
+        match &self.pidfd {
+            Some(pidfd) => pidfd::signal(pidfd, signal),
+            None if self.state().is_ok_and(|state| !state.is_over()) => {
+                pidfd::signal_process(self.pid, signal);
+            }
+            None => {}
+        }
+    }
+
     /// How the process ended; none while it lives.
     pub fn ending(&self) -> Option<Reading<Ending>> {
         ending::of(self)
@@ -174,6 +188,11 @@ pub fn named(name: &str) -> Vec<u32> {
     };
     let running = process::all().into_iter().filter(|stat| !stat.is_zombie() && !stat.is_kernel);
     running.filter(is_named).map(|stat| stat.pid).collect()
+}
+
+/// The parent of a process.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    process::stat(pid).ok().map(|stat| stat.parent)
 }
 
 #[cfg(test)]

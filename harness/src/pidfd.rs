@@ -1,6 +1,7 @@
 //! Processes by descriptor: a number may be given away, a pidfd may not.
 
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -24,7 +25,12 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: Signal) {
 
 /// Whether the process has ended, be it reaped or not (poll(2) on a pidfd).
 pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
-    happened(pidfd, libc::POLLIN).is_some_and(|events| events != 0)
+    ends_within(pidfd, Duration::ZERO)
+}
+
+/// The same, waiting so long for it.
+pub(crate) fn ends_within(pidfd: &OwnedFd, patience: Duration) -> bool {
+    happened_within(pidfd, libc::POLLIN, patience).is_some_and(|events| events != 0)
 }
 
 /// The status of a process that has been reaped, by whomever, as wait(2) gives it (ioctl PIDFD_GET_INFO,
@@ -65,8 +71,12 @@ pub(crate) fn peer_has_closed(pid: u32, number: u32) -> Option<bool> {
 
 /// Which of the events have happened on a descriptor, and what is told unasked; none where it cannot be told.
 fn happened(fd: &OwnedFd, events: i16) -> Option<i16> {
+    happened_within(fd, events, Duration::ZERO)
+}
+
+fn happened_within(fd: &OwnedFd, events: i16, patience: Duration) -> Option<i16> {
     let mut request = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: poll(2) with one entry that lives across the call.
-    let ready = unsafe { libc::poll(&raw mut request, 1, 0) };
+    let ready = unsafe { libc::poll(&raw mut request, 1, patience.as_millis() as i32) };
     (ready >= 0).then_some(request.revents)
 }

@@ -132,14 +132,7 @@ impl Run {
 
     /// The run's first line.
     pub(crate) fn record(&self) -> RunRecord {
-        let mut record = RunRecord::default();
-        record.schema = SCHEMA;
-        record.run = self.id.clone();
-        record.started_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
-        record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
-        record.profile = self.config.profile.clone();
-        record.host = host();
+        let mut record = facts(&self.id, &self.config.profile);
         record.net_refused = self.net_refused().map(str::to_owned);
         record.shard = std::env::var("WATERTIGHT_SHARD").ok().and_then(|text| shard(&text));
         record
@@ -233,6 +226,19 @@ fn project_directories(program: &Path) -> Vec<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let workspace = package.map(|package| workspace(&package));
     workspace.into_iter().chain([target_directory(program)]).collect()
+}
+
+/// A run's first line, as far as it is of any run.
+pub(crate) fn facts(id: &str, profile: &str) -> RunRecord {
+    let mut record = RunRecord::default();
+    record.schema = SCHEMA;
+    record.run = id.to_owned();
+    record.started_ms =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    record.tool_version = env!("CARGO_PKG_VERSION").to_owned();
+    record.profile = profile.to_owned();
+    record.host = host();
+    record
 }
 
 /// Host facts for the record.

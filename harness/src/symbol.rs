@@ -29,7 +29,7 @@ use std::time::SystemTime;
 use image::Image;
 pub(crate) use origin::Origin;
 use origin::Origins;
-pub(crate) use site::{Project, workspace};
+pub(crate) use site::{Project, package_of, workspace};
 
 /// File name of the preloaded agent: the frames of its hooks are nobody's code.
 const AGENT: &str = "watertight-agent.so";

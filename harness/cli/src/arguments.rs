@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
-use crate::{accept, doctor, gate, merge, report, test};
+use crate::{accept, agent, doctor, gate, merge, report, run, test, watch};
 
 /// What people type.
 pub(crate) const NAME: &str = "cargo-watertight";
@@ -34,6 +34,27 @@ Examples:
   cargo watertight nextest --partition hash:1/3   one of three jobs; `merge` puts them together
 ";
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  cargo watertight run -- target/debug/my-daemon --port 0     until it ends, or Ctrl-C
+  cargo watertight run --for 10m --tick '^synced' -- my-daemon
+                                                              growth for each line that it prints so
+  cargo watertight run --for 60s --fail-on-growth -- my-daemon
+                                                              code 1 where something grows
+";
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  cargo watertight watch 4711                       until it ends, or Ctrl-C
+  cargo watertight watch --name redis-server        and the next of that name, when it is started again
+  cargo watertight watch --once 4711                what it has now
+  cargo watertight watch --json 4711 | jq .values   for programs
+";
+const AGENT_EXAMPLES: &str = "\
+Examples:
+  env $(cargo watertight agent --env) my-daemon     one on a line: also an EnvironmentFile of systemd,
+                                                    or an --env-file of a container
+";
+
 /// What each test leaves behind, and which line made it.
 #[derive(Debug, Parser)]
 #[command(
@@ -47,6 +68,8 @@ Examples:
   cargo watertight gate                     the one command for CI, after the tests
   cargo watertight accept --all --reason 'old' --expires 2027-03-31
                                             live with today's leaks; only new ones fail
+  cargo watertight run -- my-daemon         what grows in a program, how fast, and when it meets its limit
+  cargo watertight watch PID                the same of one that runs already
   cargo watertight doctor                   what this machine lets us see
 ",
     after_help = "Exit codes: 0 well, 1 the gate is red, 2 wrong usage, 3 could not be done, 4 broken ledger."
@@ -73,6 +96,15 @@ pub(crate) enum Verb {
     /// Run `cargo nextest run`, and audit every test.
     #[command(help_template = HELP, before_help = NEXTEST_EXAMPLES, override_usage = NEXTEST_USAGE)]
     Nextest(test::Arguments),
+    /// Start a program and watch it: what grows, how fast, which line made it, and when its limit is met.
+    #[command(help_template = HELP, before_help = RUN_EXAMPLES)]
+    Run(run::Arguments),
+    /// Watch a program that runs already.
+    #[command(help_template = HELP, before_help = WATCH_EXAMPLES)]
+    Watch(watch::Arguments),
+    /// Variables that start a program so that `watch` knows its lines.
+    #[command(help_template = HELP, before_help = AGENT_EXAMPLES)]
+    Agent(agent::Arguments),
     /// What ledgers say, for people and machines.
     Report(report::Arguments),
     /// Fail on what must not be: the one command for CI, after the tests.
@@ -97,8 +129,10 @@ pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     if arguments.get(1).is_some_and(|first| first == "watertight") {
         arguments.remove(1);
     }
-    let is_verb = |word: &OsString| word == "test" || word == "nextest";
-    let Some(verb) = arguments.iter().position(is_verb) else { return arguments };
+    let Some(verb) = verb(&arguments) else { return arguments };
+    if arguments[verb] != "test" && arguments[verb] != "nextest" {
+        return arguments;
+    }
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let end = end.max(verb + 1);
     let (mut ours, mut cargos) = (Vec::new(), Vec::new());
@@ -117,6 +151,19 @@ pub(crate) fn own(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let between = std::iter::once("--".into());
     arguments.splice(verb + 1..verb + 1, ours.into_iter().chain(between).chain(cargos));
     arguments
+}
+
+/// Where the verb stands: the first word that is neither an option nor an option's value.
+fn verb(arguments: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    while let Some(word) = arguments.get(at) {
+        match word.to_str() {
+            Some("--color") => at += 2,
+            Some(option) if option.starts_with('-') => at += 1,
+            _ => return Some(at),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -151,5 +198,7 @@ mod tests {
             "x test --net private --heap -- --lib -- --heap"
         );
         assert_eq!(own("x test"), "x test --");
+        assert_eq!(own("x --color never test a"), "x --color never test -- a");
+        assert_eq!(own("x run -- cargo test a"), "x run -- cargo test a");
     }
 }

@@ -1,5 +1,7 @@
 //! Which ledgers a verb reads, and reading them: a line that cannot be read is said, and costs no other.
 
+mod new;
+
 use std::env;
 use std::fs::File;
 use std::io::BufReader;
@@ -11,6 +13,7 @@ use watertight_report::model::Record;
 
 use crate::exit::Usage;
 use crate::talk::Talk;
+pub(crate) use new::{begin, made, named, run_id};
 
 /// Broken lines of one ledger that are said one by one: a file that is no ledger has nothing else.
 pub(crate) const BROKEN_SAID_MAX: u64 = 50;

@@ -3,6 +3,8 @@
 //! ```text
 //! test, nextest ──► cargo, with this binary as its target runner ──► runner: each test in a process of its own
 //!                                                                       └──► ledger
+//! run, watch ──► watching: looks at a program over time, and judges ────────────────┐
+//! agent: the variables that put the agent into a program which others start         ▼
 //! report, gate, accept, merge ◄─────────────────────────────────────────────── ledger
 //! doctor: what this machine lets us see
 //! ```
@@ -16,8 +18,12 @@ mod underway;
 mod acceptance;
 mod ledgers;
 mod shards;
+mod watching;
 
 mod test;
+mod run;
+mod watch;
+mod agent;
 mod report;
 mod gate;
 mod accept;
@@ -42,6 +48,9 @@ fn main() -> ExitCode {
     let done = match arguments.verb {
         Verb::Test(arguments) => test::run(Tool::Cargo, &arguments, &talk),
         Verb::Nextest(arguments) => test::run(Tool::Nextest, &arguments, &talk),
+        Verb::Run(arguments) => run::run(&arguments, &talk),
+        Verb::Watch(arguments) => watch::run(&arguments, &talk),
+        Verb::Agent(arguments) => agent::run(&arguments, &talk),
         Verb::Report(arguments) => report::run(&arguments, &talk),
         Verb::Gate(arguments) => gate::run(&arguments, &talk),
         Verb::Accept(arguments) => accept::run(&arguments, &talk),

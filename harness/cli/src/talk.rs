@@ -33,6 +33,16 @@ impl Talk {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
+    /// Whether only results and errors are wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether all there is to say is wanted.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Something that a person may want to know.
     pub(crate) fn say(&self, text: impl Display) {
         if !self.quiet {

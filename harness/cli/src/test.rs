@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use watertight::unedited::{self, Wrapping};
 
 use crate::acceptance::Acceptance;
+use crate::ledgers;
 use crate::talk::Talk;
 use crate::underway::Underway;
 use project::Project;
@@ -75,7 +76,7 @@ pub(crate) fn run(tool: Tool, arguments: &Arguments, talk: &Talk) -> anyhow::Res
     let has_verb =
         arguments.rest.first().is_some_and(|word| NEXTEST_VERBS.iter().any(|it| word == it));
     command.args((tool == Tool::Nextest && !has_verb).then_some("run")).args(&arguments.rest);
-    let ledger = project.ledger()?;
+    let ledger = ledgers::begin(&project.target_directory, &project.run)?;
     let underway = Underway::mark(&ledger, &project.run);
     let own = project::OwnRunner::new(RUNNER)?;
     let mut wrapping = Wrapping::default();

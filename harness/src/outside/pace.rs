@@ -63,7 +63,7 @@ impl<T: Clone> Paced<T> {
 }
 
 /// CPU time of this thread.
-pub(super) fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

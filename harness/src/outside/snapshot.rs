@@ -7,6 +7,7 @@ use super::held::{self, Held};
 use super::image::{self, Image, State, User};
 use super::pace::{Paced, Part, cpu_time};
 use super::{Ending, Limits, Reading, Relative, Subject, Unavailable};
+use crate::probe::process::{self, Stat};
 use crate::probe::{fd, mapping, memory, thread, time_wait};
 
 /// What a process holds at one instant. Bytes are bytes.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub threads: Reading<u64>,
     /// Memory, as far as the kernel counts it anyway.
     pub memory: Reading<Memory>,
+    /// CPU time of all its threads so far.
+    pub cpu: Reading<Duration>,
     /// The process's share of memory (PSS).
     pub proportional: Paced<u64>,
     /// Areas that are mapped.
@@ -119,6 +122,7 @@ fn living(subject: &Subject, whole: bool) -> Snapshot {
         time_wait: time_wait::count_private(pid),
         threads: thread::count(pid),
         memory: status().and_then(memory_in),
+        cpu: process::stat(pid).and_then(|stat| cpu_of(&stat)),
         proportional: Paced::renewed(&last.proportional, part(Part::PROPORTIONAL), || {
             memory::proportional(pid)
         }),
@@ -156,6 +160,7 @@ impl Snapshot {
             time_wait: Err(reason.clone()),
             threads: Err(reason.clone()),
             memory: Err(reason.clone()),
+            cpu: Err(reason.clone()),
             proportional: Paced::read(|| Err(reason.clone())),
             mappings: Paced::read(|| Err(reason.clone())),
             family: Paced::read(|| Err(reason.clone())),
@@ -167,6 +172,11 @@ impl Snapshot {
 
 fn user_in(status: &str) -> Reading<User> {
     image::user_in(status).ok_or_else(|| Unavailable::new("/proc/PID/status names no user"))
+}
+
+fn cpu_of(stat: &Stat) -> Reading<Duration> {
+    let ms = process::in_ms(stat.cpu);
+    ms.map(Duration::from_millis).ok_or_else(|| Unavailable::new("the length of a tick is unknown"))
 }
 
 fn memory_in(status: &str) -> Reading<Memory> {

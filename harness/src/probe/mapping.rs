@@ -30,7 +30,7 @@ pub(crate) fn confirmed(pid: u32, noted: &[Noted]) -> Result<Vec<Mapping>, Unava
     if noted.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(overlap(&parse(&read(&format!("/proc/{pid}/maps"))?), noted))
+    Ok(overlap(&parse(&text(pid)?), noted))
 }
 
 /// How many areas the kernel keeps: what `vm.max_map_count` limits.
@@ -57,6 +57,11 @@ struct Area {
     start: u64,
     end: u64,
     file: Option<String>,
+}
+
+/// The text of `/proc/PID/maps`.
+pub(crate) fn text(pid: u32) -> Result<String, Unavailable> {
+    read(&format!("/proc/{pid}/maps"))
 }
 
 /// `55d0-55d4 r-xp 00000000 08:01 1234   /usr/bin/x`

@@ -28,6 +28,8 @@ pub(crate) struct Stat {
     pub(crate) stack: u64,
     /// A zombie's status, as wait(2) gives it; 0 where the process is not ours to read.
     pub(crate) status: i32,
+    /// CPU time of all its threads so far, in clock ticks: its own and the kernel's for it.
+    pub(crate) cpu: u64,
 }
 
 impl Stat {
@@ -46,6 +48,7 @@ pub(crate) fn stat(pid: u32) -> Result<Stat, Unavailable> {
 /// `PID (name) S PPID PGRP ...`: the name may hold spaces and parentheses, so the last one counts.
 fn parse_stat(text: &str) -> Option<Stat> {
     const FLAGS: usize = 6;
+    const CPU: std::ops::Range<usize> = 11..13;
     const STARTED: usize = 19;
     const CODE: usize = 23;
     const STACK: usize = 25;
@@ -68,6 +71,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         is_loading: has_program && fields.get(CODE) == Some(&"0"),
         stack: fields.get(STACK).and_then(|field| field.parse().ok()).unwrap_or(0),
         status: fields.get(STATUS).and_then(|field| field.parse().ok()).unwrap_or(0),
+        cpu: fields.get(CPU)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum(),
     })
 }
 
@@ -145,10 +149,15 @@ pub(crate) fn network(pid: u32) -> Option<String> {
 /// Age in milliseconds.
 pub(crate) fn age_ms(stat: &Stat) -> Option<u64> {
     let uptime: f64 = read("/proc/uptime").ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(((uptime * 1000.0) as u64).saturating_sub(in_ms(stat.started)?))
+}
+
+/// Clock ticks in milliseconds.
+pub(crate) fn in_ms(ticks: u64) -> Option<u64> {
     // SAFETY: sysconf has no preconditions.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    let ticks = u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
-    Some(((uptime * 1000.0) as u64).saturating_sub(stat.started * 1000 / ticks))
+    let in_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let in_second = u64::try_from(in_second).ok().filter(|ticks| *ticks > 0)?;
+    Some(ticks * 1000 / in_second)
 }
 
 #[cfg(test)]
@@ -161,6 +170,7 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.pid, stat.name.as_str(), stat.state), (42, "a) (b c", 'Z'));
         assert_eq!((stat.parent, stat.group, stat.started), (7, 42, 9001));
+        assert_eq!(stat.cpu, 5 + 6);
         assert!(!stat.is_kernel);
         assert_eq!(parse_stat("42 (cut"), None);
     }

@@ -127,6 +127,32 @@ fn is_source_of(package: &Path, file: &Path) -> bool {
     file.starts_with(package) && !below.any(|it| it.join("Cargo.toml").is_file())
 }
 
+/// The package that a program's `main` is in, by the first of its stacks that tells it; else that of the
+/// outermost line of the user's. Without its manifest a package is what has a `src`.
+pub(crate) fn package_of(stacks: impl Iterator<Item = Vec<Symbol>>) -> Option<PathBuf> {
+    let mut outermost = None;
+    for stack in stacks {
+        let users = stack.iter().rev().filter(|symbol| symbol.origin == Origin::User);
+        let mut users =
+            users.filter_map(|symbol| Some((symbol, symbol.file.as_deref()?))).peekable();
+        if outermost.is_none() {
+            outermost = users.peek().map(|(_, file)| package_around(file));
+        }
+        if let Some((_, file)) = users.find(|(symbol, _)| is_main(&symbol.function)) {
+            return Some(package_around(file));
+        }
+    }
+    outermost
+}
+
+fn package_around(file: &Path) -> PathBuf {
+    let mut above = file.ancestors().skip(1);
+    let manifest = above.clone().find(|directory| directory.join("Cargo.toml").is_file());
+    let source = above.find(|directory| directory.file_name().is_some_and(|name| name == "src"));
+    let package = manifest.or_else(|| source?.parent()).or_else(|| file.parent());
+    package.unwrap_or(file).to_owned()
+}
+
 /// The workspace's directory: the nearest that holds the lock file, else the package's own.
 pub(crate) fn workspace(package: &Path) -> PathBuf {
     let has_lock = |directory: &&Path| directory.join("Cargo.lock").is_file();

@@ -1,4 +1,4 @@
-//! The daemons that the leaky twins start: `leaky-daemon VERB DIRECTORY`.
+//! The daemons that the leaky twins start: `leaky-daemon VERB DIRECTORY [TICK]`, the tick as `5s`.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,9 +19,11 @@ fn main() -> Result<()> {
     let verb = arguments.next().context("which daemon?")?;
     let root = arguments.next().context("in which directory?")?;
     let workspace = Workspace::find(Path::new(&root))?;
+    let tick = arguments.next().map(|text| humantime::parse_duration(&text)).transpose()?;
+    let tick = tick.unwrap_or(engine_per_tick::TICK);
     match verb.as_str() {
-        "tick-leaky" => engine_per_tick::serve(&workspace, true),
-        "tick-clean" => engine_per_tick::serve(&workspace, false),
+        "tick-leaky" => engine_per_tick::serve(&workspace, tick, true),
+        "tick-clean" => engine_per_tick::serve(&workspace, tick, false),
         "session-leaky" => session_per_call::serve(&workspace, true),
         "session-clean" => session_per_call::serve(&workspace, false),
         "serve" => serve(&workspace),

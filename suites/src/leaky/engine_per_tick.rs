@@ -15,8 +15,8 @@ use watertight_tracker::sync::{self, SyncOptions};
 
 use super::{Scratch, daemon};
 
-/// The time between two ticks.
-const TICK: Duration = Duration::from_millis(50);
+/// The time between two ticks, where the daemon is told no other.
+pub const TICK: Duration = Duration::from_millis(50);
 /// Ticks that the test waits for.
 const TICKS: usize = 12;
 
@@ -51,11 +51,11 @@ fn watch_ticks(mut command: std::process::Command) -> Result<(), Failed> {
 ///
 /// # Errors
 /// What the store, the pass or the pipe says.
-pub fn serve(workspace: &Workspace, is_leaky: bool) -> anyhow::Result<()> {
+pub fn serve(workspace: &Workspace, interval: Duration, is_leaky: bool) -> anyhow::Result<()> {
     let mut engines = Vec::new();
     let stdin = std::io::stdin();
     let mut tick = 0;
-    while !has_ended(&stdin)? {
+    while !has_ended(&stdin, interval)? {
         tick += 1;
         if is_leaky {
             let mut engine = Store::open(&workspace.database())?; // LEAK
@@ -73,8 +73,8 @@ pub fn serve(workspace: &Workspace, is_leaky: bool) -> anyhow::Result<()> {
 }
 
 /// Waits for the next tick; true where the input has ended instead.
-fn has_ended(input: &std::io::Stdin) -> nix::Result<bool> {
+fn has_ended(input: &std::io::Stdin, interval: Duration) -> nix::Result<bool> {
     let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+    let timeout = PollTimeout::try_from(interval).unwrap_or(PollTimeout::ZERO);
     Ok(poll(&mut fds, timeout)? > 0)
 }

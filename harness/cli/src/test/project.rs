@@ -5,17 +5,16 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use watertight_report::ledger;
 
 use crate::exit::Usage;
+use crate::ledgers;
 
 /// What must be known of it.
 pub(super) struct Project {
-    target_directory: PathBuf,
+    pub(super) target_directory: PathBuf,
     /// The id of the run that begins.
     pub(super) run: String,
     /// The user's own target runner, word by word.
@@ -61,38 +60,10 @@ impl Project {
         };
         Ok(Self {
             target_directory,
-            run: run_id(),
+            run: ledgers::run_id(),
             runner: words.unwrap_or_default(),
             runner_variables,
         })
-    }
-
-    /// The ledger of the run: the one that the environment names, else one of its own, to which `latest`
-    /// then points.
-    pub(super) fn ledger(&self) -> anyhow::Result<PathBuf> {
-        if let Some(named) = std::env::var_os("WATERTIGHT_LEDGER").filter(|it| !it.is_empty()) {
-            let path = std::path::absolute(named)?;
-            // A device takes what is written and never ends when it is read.
-            if path.metadata().is_ok_and(|it| !it.is_file()) {
-                return Err(Usage(format!(
-                    "WATERTIGHT_LEDGER names {}, which is no file; name one, or unset it",
-                    path.display()
-                ))
-                .into());
-            }
-            // Made at once, as below: a run in which nobody writes has a ledger all the same.
-            ledger::Ledger::open(&path)?;
-            return Ok(path);
-        }
-        let path = ledger::path_in(&self.target_directory, &self.run);
-        // Made at once, so that `latest` and its readers speak of this run also where it ends early.
-        ledger::Ledger::open(&path)?;
-        ledger::point_latest(&path)?;
-        if let Some(folder) = path.parent() {
-            // Old ledgers that cannot be removed are no reason not to test.
-            let _ = ledger::keep_last(folder, ledger::KEPT, &path);
-        }
-        Ok(path)
     }
 }
 
@@ -114,14 +85,6 @@ fn target_directory(manifest: Option<String>) -> anyhow::Result<PathBuf> {
     }
     let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     Ok(metadata.target_directory)
-}
-
-/// Given by whoever starts several commands for one run; else made of the moment and this process.
-fn run_id() -> String {
-    std::env::var("WATERTIGHT_RUN").ok().filter(|run| !run.is_empty()).unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        format!("{:x}-{}", now.as_millis(), std::process::id())
-    })
 }
 
 /// `CARGO_TARGET_<TRIPLE>_RUNNER` (the Cargo book, "Configuration").

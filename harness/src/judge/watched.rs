@@ -1,0 +1,413 @@
+//! What a program that was looked at over time comes to: each growing metric is a finding for every place that
+//! made what grew.
+//!
+//! - Descriptors, threads, descendants and counted heap decide. Where heap is not counted, memory does.
+//! - What follows from other growth (the mappings of leaked threads, the memory of leaked heap) is no finding
+//!   beside it; nor are memory beside counted heap, and TIME_WAIT in a network that others use as well: that is
+//!   told and not failed.
+//! - What is too short to tell is unmeasured.
+
+use std::collections::BTreeMap;
+
+use watertight_report::metric::{self, Unit};
+use watertight_report::model::{Finding, Forecast, Resource, Status, Unmeasured, Verdict};
+use watertight_report::trend::{Growth, Trend};
+
+use super::Creation;
+use super::finding::{Atom, group};
+
+/// One process, as it was seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watched {
+    /// As findings name it.
+    pub(crate) subject: String,
+    /// What each judged metric says.
+    pub(crate) trends: BTreeMap<&'static str, Trend>,
+    /// By how much those have grown that do.
+    pub(crate) grown: BTreeMap<&'static str, u64>,
+    /// What there is more of, largest first within its resource.
+    pub(crate) made: Vec<Made>,
+    /// Whether its notes are there, so that what grew has lines.
+    pub(crate) is_noted: bool,
+    /// Whether nobody else uses its network.
+    pub(crate) has_own_net: bool,
+}
+
+/// More of something, made at one place or called by one name.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) resource: Resource,
+    pub(crate) what: String,
+    /// Things, or bytes.
+    pub(crate) growth: u64,
+    pub(crate) creation: Option<Creation>,
+}
+
+/// A place that made less than this part of what grew is not told.
+const TOLD_PART: u64 = 16;
+
+/// Metrics that must have been seen for long enough.
+const REQUIRED: [&str; 4] =
+    [metric::DESCRIPTOR, metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
+
+/// Judges all processes of a watch.
+pub(crate) fn watched(all: &[Watched]) -> (Vec<Finding>, Vec<Unmeasured>, Verdict) {
+    let mut findings: Vec<Finding> = all.iter().flat_map(findings_of).collect();
+    findings.sort_by(|a, b| a.severity(b));
+    let unmeasured: Vec<Unmeasured> = all.iter().flat_map(too_short).collect();
+    let leaks = findings.iter().any(|finding| finding.status == Status::Leak);
+    let verdict = match (leaks, unmeasured.is_empty()) {
+        (true, _) => Verdict::Leaked,
+        (false, false) => Verdict::Unmeasured,
+        (false, true) => Verdict::Clean,
+    };
+    (findings, unmeasured, verdict)
+}
+
+impl Watched {
+    fn growth(&self, metric: &str) -> Option<&Growth> {
+        match self.trends.get(metric) {
+            Some(Trend::Growing(growth)) => Some(growth),
+            _ => None,
+        }
+    }
+
+    fn is_heap_counted(&self) -> bool {
+        self.trends.contains_key(metric::HEAP_BYTES)
+    }
+
+    /// The growing metrics that are told, each with what its findings count as.
+    fn told(&self) -> Vec<(&'static str, Status)> {
+        let grows = |metric: &str| self.growth(metric).is_some();
+        let mut told = Vec::new();
+        // The sum first: sockets are a part of it, and may take the place of files.
+        let descriptors =
+            [metric::DESCRIPTOR, metric::SOCKET].into_iter().find(|metric| grows(metric));
+        told.extend(descriptors.map(|metric| (metric, Status::Leak)));
+        let sure = [metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
+        told.extend(sure.into_iter().filter(|metric| grows(metric)).map(|it| (it, Status::Leak)));
+        if told.is_empty() && grows(metric::RSS_BYTES) {
+            let status = if self.is_heap_counted() { Status::Unconfirmed } else { Status::Leak };
+            told.push((metric::RSS_BYTES, status));
+        }
+        // Its bytes are what a finding tells; areas alone are split and joined by the kernel, and address
+        // space alone may be kept by an allocator.
+        if told.is_empty() && grows(metric::VIRTUAL_BYTES) {
+            let is_mapped = self.made.iter().any(|made| made.resource == Resource::Mapping);
+            let status = if grows(metric::MAPPING) || is_mapped {
+                Status::Leak
+            } else {
+                Status::Unconfirmed
+            };
+            told.push((metric::VIRTUAL_BYTES, status));
+        }
+        if grows(metric::TIME_WAIT) {
+            let status = if self.has_own_net { Status::Leak } else { Status::Unconfirmed };
+            told.push((metric::TIME_WAIT, status));
+        }
+        told
+    }
+}
+
+fn findings_of(watched: &Watched) -> Vec<Finding> {
+    let mut atoms = Vec::new();
+    for (metric, status) in watched.told() {
+        let Some(growth) = watched.growth(metric) else { continue };
+        atoms.extend(atoms_of(watched, metric, status, growth));
+    }
+    let known: Vec<String> = atoms.iter().filter_map(Atom::key).collect();
+    atoms.extend(beside(watched, &atoms, &known));
+    let mut findings = group(atoms);
+    for finding in &mut findings {
+        finding.trend = watched.trend_of(finding.resource).cloned();
+    }
+    findings
+}
+
+/// What else those places have made that keep making something: the heap of connections that leak, say, though
+/// heap alone would not tell yet.
+fn beside(watched: &Watched, told: &[Atom], known: &[String]) -> Vec<Atom> {
+    let is_told = |made: &Made| told.iter().any(|atom| atom.resource == made.resource);
+    let atom = |made: &Made| {
+        let mut atom = Atom::new(Status::Leak, made.resource, &*made.what, made.growth as i64, 0);
+        atom.subject = Some(watched.subject.clone());
+        Some(atom.made(made.creation.clone()))
+            .filter(|atom| atom.key().is_some_and(|key| known.contains(&key)))
+    };
+    watched.made.iter().filter(|made| !is_told(made)).filter_map(atom).collect()
+}
+
+/// One thing to tell for each place that made what grew, or one for all where none is known.
+fn atoms_of(watched: &Watched, metric: &str, status: Status, growth: &Growth) -> Vec<Atom> {
+    let total = watched.grown.get(metric).copied().unwrap_or(0).max(1);
+    let atom = |resource: Resource, what: &str, grown: u64| {
+        let per = step(growth) * grown as f64 / total as f64;
+        let mut atom = Atom::new(status, resource, what, grown as i64, per.round() as i64);
+        atom.subject = Some(watched.subject.clone());
+        atom.forecast = forecast(growth).or_else(|| watched.areas_forecast(metric));
+        atom
+    };
+    let of_metric = watched.made.iter().filter(|made| tells_of(metric, made.resource));
+    let made: Vec<&Made> = of_metric.filter(|made| made.growth * TOLD_PART >= total).collect();
+    if made.is_empty() {
+        let mut atom = atom(resource_of(metric), name_of(metric), total);
+        atom.note = Some(unnamed(watched, metric).to_owned());
+        return vec![atom];
+    }
+    let told = made.into_iter().map(|made| {
+        let told = atom(made.resource, &made.what, made.growth);
+        told.made(made.creation.clone())
+    });
+    told.collect()
+}
+
+impl Watched {
+    /// Mapped memory meets the limit of its areas.
+    fn areas_forecast(&self, metric: &str) -> Option<Forecast> {
+        let areas = self.growth(metric::MAPPING).filter(|_| metric == metric::VIRTUAL_BYTES);
+        areas.and_then(forecast)
+    }
+
+    /// What the metric says that a finding of this resource tells of.
+    fn trend_of(&self, resource: Resource) -> Option<&Trend> {
+        let metrics: &[&str] = match resource {
+            Resource::Fd => &[metric::DESCRIPTOR],
+            Resource::Socket => &[metric::DESCRIPTOR, metric::SOCKET],
+            Resource::Thread => &[metric::THREAD],
+            Resource::Process => &[metric::PROCESS],
+            Resource::Heap => &[metric::HEAP_BYTES],
+            Resource::Memory => &[metric::RSS_BYTES],
+            Resource::Mapping => &[metric::VIRTUAL_BYTES],
+            Resource::TimeWait => &[metric::TIME_WAIT],
+            _ => &[],
+        };
+        let trends = metrics.iter().filter_map(|metric| self.trends.get(metric));
+        trends.into_iter().find(|trend| trend.is_growing())
+    }
+}
+
+fn too_short(watched: &Watched) -> Vec<Unmeasured> {
+    let memory = (!watched.is_heap_counted()).then_some(metric::RSS_BYTES);
+    let required = REQUIRED.into_iter().chain(memory);
+    let short = required.filter_map(|metric| {
+        let trend = watched.trends.get(metric)?;
+        let is_short = matches!(trend, Trend::TooShort { .. });
+        is_short.then(|| Unmeasured::new(resource_of(metric), trend.show(Unit::of(metric))))
+    });
+    short.collect()
+}
+
+/// What one tick, or one period, adds; 0 where neither is known.
+fn step(growth: &Growth) -> f64 {
+    let per_tick = growth.per_tick.map(|slope| slope.value);
+    per_tick.or(growth.period.map(|period| period.added)).unwrap_or(0.0)
+}
+
+fn forecast(growth: &Growth) -> Option<Forecast> {
+    let met = growth.limit.as_ref()?;
+    let limit = met.limit.value.round() as u64;
+    Some(Forecast::new(&met.limit.name, limit, met.at_s.round() as u64, "second"))
+}
+
+fn tells_of(metric: &str, resource: Resource) -> bool {
+    match metric {
+        metric::DESCRIPTOR => matches!(resource, Resource::Fd | Resource::Socket),
+        metric => resource_of(metric) == resource,
+    }
+}
+
+/// The resource whose findings tell of a metric.
+fn resource_of(metric: &str) -> Resource {
+    match metric {
+        metric::SOCKET => Resource::Socket,
+        metric::THREAD => Resource::Thread,
+        metric::PROCESS => Resource::Process,
+        metric::HEAP_BYTES => Resource::Heap,
+        metric::RSS_BYTES => Resource::Memory,
+        metric::MAPPING | metric::VIRTUAL_BYTES => Resource::Mapping,
+        metric::TIME_WAIT => Resource::TimeWait,
+        _ => Resource::Fd,
+    }
+}
+
+fn name_of(metric: &str) -> &'static str {
+    match metric {
+        metric::SOCKET => "sockets",
+        metric::THREAD => "threads",
+        metric::PROCESS => "descendants",
+        metric::HEAP_BYTES => "heap",
+        metric::RSS_BYTES => "resident memory",
+        metric::VIRTUAL_BYTES => "mapped memory",
+        metric::TIME_WAIT => "port pairs in TIME_WAIT",
+        _ => "descriptors",
+    }
+}
+
+fn unnamed(watched: &Watched, metric: &str) -> &'static str {
+    match metric {
+        metric::RSS_BYTES if watched.is_heap_counted() => {
+            "its heap does not grow: the allocator keeps what was freed, or memory is mapped by other means"
+        }
+        metric::TIME_WAIT => {
+            "a port pair belongs to no process any more, and others may use this network"
+        }
+        _ if watched.is_noted => "no one place made what grew, or its allocator bypasses the agent",
+        _ => {
+            "its lines are known where it is started by `cargo watertight run`, or with what \
+             `cargo watertight agent --env` prints"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use watertight_report::model::Frame;
+    use watertight_report::trend::{Limit, Question, Series, judge};
+
+    use super::*;
+
+    /// What is one more every five seconds, by `added`.
+    fn growing(unit: Unit, added: u64) -> Trend {
+        let mut series = Series::default();
+        for second in 0..60_u64 {
+            series.push(Duration::from_secs(second), (10 + second / 5 * added) as f64);
+        }
+        let limit = Limit::new("RLIMIT_NOFILE", 1024.0);
+        judge(&series, &Question::new(unit).limit(limit).warm_up(Duration::ZERO))
+    }
+
+    fn made(resource: Resource, growth: u64, line: u32) -> Made {
+        let creation = Some(Creation::at(Frame::new("src/sync.rs", line, "app::sync")));
+        Made { resource, what: format!("thing {line}"), growth, creation }
+    }
+
+    fn leaky() -> Watched {
+        Watched {
+            subject: "test".to_owned(),
+            trends: [
+                (metric::DESCRIPTOR, growing(Unit::Things, 3)),
+                (metric::THREAD, Trend::Flat { level: 4.0 }),
+                (metric::HEAP_BYTES, growing(Unit::Bytes, 70_000)),
+                (metric::RSS_BYTES, growing(Unit::Bytes, 80_000)),
+            ]
+            .into(),
+            grown: [(metric::DESCRIPTOR, 33), (metric::HEAP_BYTES, 770_000)].into(),
+            made: vec![
+                made(Resource::Fd, 33, 7),
+                made(Resource::Fd, 1, 9),
+                made(Resource::Heap, 770_000, 7),
+            ],
+            is_noted: true,
+            has_own_net: false,
+        }
+    }
+
+    #[test]
+    fn what_one_line_makes_is_one_finding_with_its_period_and_limit() {
+        let (findings, unmeasured, verdict) = watched(&[leaky()]);
+        assert_eq!((findings.len(), unmeasured.len(), verdict), (1, 0, Verdict::Leaked));
+        let finding = &findings[0];
+        assert_eq!((finding.resource, finding.growth, finding.per_round), (Resource::Fd, 33, 3));
+        assert_eq!(finding.site.as_ref().map(|site| site.line), Some(7));
+        assert_eq!(finding.parts.len(), 2);
+        assert!(finding.trend.as_ref().is_some_and(Trend::is_growing));
+        let forecast = finding.forecast.as_ref().unwrap();
+        assert_eq!(
+            (forecast.limit.as_str(), forecast.value, forecast.unit.as_str()),
+            ("RLIMIT_NOFILE", 1024, "second")
+        );
+    }
+
+    #[test]
+    fn heap_of_what_leaks_is_told_with_it_though_heap_alone_is_too_short() {
+        let mut short = leaky();
+        short.trends.insert(metric::HEAP_BYTES, Trend::TooShort { more_s: 300.0, so_far: None });
+        let (findings, ..) = watched(&[short]);
+        let parts: Vec<_> =
+            findings[0].parts.iter().map(|part| (part.resource, part.growth)).collect();
+        assert_eq!(parts, [(Resource::Fd, 33), (Resource::Heap, 770_000)]);
+        // Elsewhere it says nothing yet.
+        let mut elsewhere = leaky();
+        elsewhere
+            .trends
+            .insert(metric::HEAP_BYTES, Trend::TooShort { more_s: 300.0, so_far: None });
+        elsewhere.made[2] = made(Resource::Heap, 770_000, 70);
+        assert_eq!(watched(&[elsewhere]).0[0].parts.len(), 0);
+    }
+
+    #[test]
+    fn growth_without_a_place_says_how_to_find_one() {
+        let blind = Watched { made: Vec::new(), is_noted: false, ..leaky() };
+        let (findings, _, verdict) = watched(&[blind]);
+        assert_eq!(verdict, Verdict::Leaked);
+        assert_eq!((findings[0].what.as_str(), findings[0].growth), ("descriptors", 33));
+        assert!(findings[0].note.as_ref().is_some_and(|note| note.contains("watertight run")));
+    }
+
+    #[test]
+    fn memory_decides_only_where_heap_is_not_counted() {
+        let only_memory = |heap: Option<Trend>| {
+            let mut trends: BTreeMap<_, _> =
+                [(metric::RSS_BYTES, growing(Unit::Bytes, 80_000))].into();
+            trends.extend(heap.map(|heap| (metric::HEAP_BYTES, heap)));
+            watched(&[Watched { trends, grown: BTreeMap::new(), made: Vec::new(), ..leaky() }])
+        };
+        assert_eq!(only_memory(None).2, Verdict::Leaked);
+        let (findings, _, verdict) = only_memory(Some(Trend::Flat { level: 1e6 }));
+        assert_eq!((verdict, findings[0].status), (Verdict::Clean, Status::Unconfirmed));
+    }
+
+    #[test]
+    fn files_that_become_sockets_are_told_though_their_sum_stays() {
+        let trends = [
+            (metric::DESCRIPTOR, Trend::Flat { level: 90.0 }),
+            (metric::SOCKET, growing(Unit::Things, 1)),
+        ];
+        let grown = [(metric::SOCKET, 11)].into();
+        let (findings, _, verdict) =
+            watched(&[Watched { trends: trends.into(), grown, made: Vec::new(), ..leaky() }]);
+        assert_eq!(
+            (findings.len(), findings[0].resource, verdict),
+            (1, Resource::Socket, Verdict::Leaked)
+        );
+    }
+
+    #[test]
+    fn mapped_memory_is_told_in_bytes_where_nothing_else_grows() {
+        let mapped = |areas: Trend| {
+            let trends =
+                [(metric::VIRTUAL_BYTES, growing(Unit::Bytes, 4096)), (metric::MAPPING, areas)];
+            let grown = [(metric::VIRTUAL_BYTES, 45_056)].into();
+            watched(&[Watched { trends: trends.into(), grown, made: Vec::new(), ..leaky() }])
+        };
+        let (findings, _, verdict) = mapped(growing(Unit::Things, 1));
+        assert_eq!(
+            (findings[0].resource, findings[0].growth, verdict),
+            (Resource::Mapping, 45_056, Verdict::Leaked)
+        );
+        assert_eq!(findings[0].forecast.as_ref().map(|it| it.value), Some(1024));
+        assert_eq!(mapped(Trend::Flat { level: 40.0 }).2, Verdict::Clean);
+    }
+
+    #[test]
+    fn a_network_that_others_use_is_told_and_not_failed() {
+        let in_net = |has_own_net| {
+            let trends = [(metric::TIME_WAIT, growing(Unit::Things, 20))].into();
+            let grown = [(metric::TIME_WAIT, 220)].into();
+            watched(&[Watched { trends, grown, made: Vec::new(), has_own_net, ..leaky() }]).2
+        };
+        assert_eq!((in_net(false), in_net(true)), (Verdict::Clean, Verdict::Leaked));
+    }
+
+    #[test]
+    fn what_is_too_short_is_not_clean() {
+        let trends = [(metric::DESCRIPTOR, Trend::TooShort { more_s: 12.0, so_far: None })];
+        let short = Watched { trends: trends.into(), ..Watched::default() };
+        let (findings, unmeasured, verdict) = watched(&[short]);
+        assert_eq!((findings.len(), verdict), (0, Verdict::Unmeasured));
+        assert_eq!(unmeasured[0].reason, "too short to tell, 12.0 s more needed");
+        assert_eq!(watched(&[Watched::default()]).2, Verdict::Clean);
+    }
+}

@@ -1,0 +1,386 @@
+//! A running program, looked at over time: what it and its descendants have, what happens to them, and what
+//! grows.
+//!
+//! ```text
+//!  look, in every interval ──► samples and events                      (screen, `--json`, exports)
+//!      │  each process: outside, and the agent's notes where it is in it
+//!      └─► history: a series for each metric, a census now and then
+//!  end ──► trends ─► what grew, with its lines ─► judge ─► a trial     (ledger, report, gate)
+//! ```
+//!
+//! A program that was started with a [`Table`]'s variables has lines; any other is seen from outside alone.
+//! Memory is bounded, however long it is watched.
+
+mod canary;
+mod census;
+mod clock;
+mod followed;
+mod history;
+mod notes;
+mod record;
+mod sites;
+mod table;
+mod told;
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use watertight_report::model::{Frame, Resource, Trial};
+use watertight_report::watch::{Event as Told, Sample};
+
+pub use canary::run_record;
+pub use table::{HeapStacks, Table};
+
+use crate::judge::Made;
+use crate::outside::{self, Ending, OpenError, Reading, Relative, Subject};
+use crate::symbol::Symbolizer;
+use census::Census;
+use clock::Clock;
+use followed::Followed;
+use told::Who;
+
+/// Descendants that are looked into; more are counted.
+const FOLLOWED_MAX: usize = 64;
+/// Processes that have ended and are judged at the end all the same.
+const PAST_MAX: usize = 64;
+
+/// How a program is watched.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long it may warm up.
+    pub warm_up: Duration,
+    /// When it has ended, the next program of this name is watched.
+    pub name: Option<String>,
+    /// Whether it is over only when its descendants have ended as well.
+    pub until_all_end: bool,
+    /// Whether it was started with the agent, which is to be missed then.
+    pub expects_notes: bool,
+}
+
+/// What one look has shown: the watched process first, then its descendants.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Look {
+    /// One for each process that could be looked at.
+    pub samples: Vec<Sample>,
+    /// What has happened since the look before.
+    pub events: Vec<Told>,
+}
+
+/// Something that a process has, or several of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holding {
+    /// Its kind.
+    pub resource: Resource,
+    /// Its name, or that of one of them.
+    pub what: String,
+    /// How many, or how many bytes for a resource that is counted in bytes.
+    pub amount: u64,
+    /// The line that made it, where that is known.
+    pub site: Option<Frame>,
+}
+
+/// A program that is watched.
+pub struct Watch {
+    clock: Clock,
+    settings: Settings,
+    main: Followed,
+    /// Living descendants, by their identity.
+    family: BTreeMap<(u32, u64), Followed>,
+    /// Those that have ended and were seen for long enough, and earlier processes of the name.
+    past: Vec<Followed>,
+    ticks: u64,
+    /// Whether something of the main process could not be read at the last look.
+    blind: Option<String>,
+    was_crowded: bool,
+    symbols: Mutex<Symbolizer>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Takes hold of a running process.
+    ///
+    /// # Errors
+    /// It cannot be looked at: see [`OpenError`].
+    pub fn of(pid: u32, settings: Settings) -> Result<Self, OpenError> {
+        Ok(Self {
+            clock: Clock::start(),
+            settings,
+            main: Followed::new(Subject::open(pid)?, true),
+            family: BTreeMap::new(),
+            past: Vec::new(),
+            ticks: 0,
+            blind: None,
+            was_crowded: false,
+            symbols: Mutex::new(Symbolizer::new()),
+        })
+    }
+
+    /// The watched process.
+    pub fn pid(&self) -> u32 {
+        self.main.subject.pid()
+    }
+
+    /// Its command line, without the folder of the program.
+    pub fn command(&self) -> &str {
+        &self.main.command
+    }
+
+    /// Whether the lines are known that make what it holds.
+    pub fn has_lines(&self) -> bool {
+        self.main.notes.is_some()
+    }
+
+    /// How long it has been watched.
+    pub fn watched(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Becomes readable (poll(2)) when the process ends; none before Linux 5.3, and while the next of its name
+    /// is waited for.
+    pub fn ends(&self) -> Option<BorrowedFd<'_>> {
+        self.main.subject.ends().filter(|_| !self.main.is_over())
+    }
+
+    /// How the process ended; none while it lives.
+    pub fn ending(&self) -> Option<Reading<Ending>> {
+        self.main.last.as_ref()?.ending.clone()
+    }
+
+    /// Whether nothing is left to look at: the process has ended, and no other of its name is waited for.
+    pub fn is_over(&self) -> bool {
+        let family_goes_on = self.settings.until_all_end && !self.family.is_empty();
+        self.main.is_over() && self.settings.name.is_none() && !family_goes_on
+    }
+
+    /// How many descendants live, as far as they were seen.
+    pub fn descendants(&self) -> usize {
+        self.family.len()
+    }
+
+    /// Tells all of them that live to end: descendants that would be left behind.
+    pub fn signal_descendants(&self, signal: Signal) {
+        for followed in self.family.values() {
+            followed.subject.signal(signal);
+        }
+    }
+
+    /// The program has ticked `times` more.
+    pub fn tick(&mut self, times: u64) {
+        self.ticks += times;
+        for followed in [&mut self.main].into_iter().chain(self.family.values_mut()) {
+            followed.history.tick(times);
+        }
+    }
+
+    /// How often it has ticked.
+    pub fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
+    /// What the process had most of at the last look, by the line that made it, or by name.
+    pub fn holdings(&self) -> Vec<Holding> {
+        let Some(last) = &self.main.last else { return Vec::new() };
+        let census = self.main.census(last, 0.0);
+        let all = census.grown_since(&Census::default(), None);
+        let made = sites::made(all, self.main.notes.as_ref(), &self.symbols);
+        let holding = |made: Made| Holding {
+            resource: made.resource,
+            what: made.what,
+            amount: made.growth,
+            site: made.creation.and_then(|creation| creation.site),
+        };
+        made.into_iter().map(holding).collect()
+    }
+
+    /// Looks once: 0.2 ms a process, less where nothing dear is due.
+    pub fn look(&mut self) -> Look {
+        self.look_at_all(false)
+    }
+
+    /// Looks a last time, at everything, and judges.
+    pub fn finish(&mut self) -> (Look, Trial) {
+        let look = self.look_at_all(true);
+        let trial = record::trial(self);
+        (look, trial)
+    }
+
+    fn look_at_all(&mut self, whole: bool) -> Look {
+        let mut look = Look::default();
+        if self.main.is_over() && !self.found_again(&mut look) {
+            self.look_at_family(whole, &mut look);
+            return look;
+        }
+        let is_first = self.main.last.is_none();
+        let seen = self.main.look(&self.clock, self.ticks, whole);
+        let who = who(&self.main);
+        if is_first {
+            look.events.push(who.event("attached", self.attached(), &self.clock));
+        }
+        look.events.extend(who.tell(&seen.events, &self.clock));
+        if let Some(unavailable) = &seen.unreadable_notes {
+            look.events.push(who.event("unreadable", unavailable.reason.clone(), &self.clock));
+        }
+        self.say_blindness(&mut look);
+        if !self.main.is_over() {
+            look.samples.push(seen.sample);
+        }
+        self.meet();
+        self.look_at_family(whole, &mut look);
+        if self.main.is_over() {
+            self.say_what_follows(&mut look);
+        }
+        look
+    }
+
+    /// What is watched, in one sentence.
+    fn attached(&self) -> String {
+        let lines = match (self.has_lines(), self.settings.expects_notes) {
+            (true, _) => "the lines are known that make what it holds",
+            (false, true) => {
+                "the agent is not in it (a static or setuid program), so it is seen from outside alone"
+            }
+            (false, false) => "it is seen from outside, so no lines are known",
+        };
+        format!("watching process {} ({}); {lines}", self.pid(), self.main.command)
+    }
+
+    /// Says once what of the process cannot be read, and again when that is another thing.
+    fn say_blindness(&mut self, look: &mut Look) {
+        let Some(last) = self.main.last.as_ref().filter(|_| !self.main.is_over()) else { return };
+        let barred = self.main.subject.barred().map(|barred| barred.reason.clone());
+        let unread =
+            || last.descriptors.as_ref().err().map(|unavailable| unavailable.reason.clone());
+        let now = barred.or_else(unread);
+        if let Some(reason) = now.as_ref().filter(|reason| Some(*reason) != self.blind.as_ref()) {
+            let said = format!("not all of it can be seen: {reason}");
+            look.events.push(who(&self.main).event("unreadable", said, &self.clock));
+        }
+        self.blind = now;
+    }
+
+    /// Follows descendants that are new.
+    fn meet(&mut self) {
+        let family = self.main.last.as_ref().and_then(|last| last.family.value.as_ref().ok());
+        let known =
+            |one: &&Relative| !one.is_zombie && !self.family.contains_key(&(one.pid, one.started));
+        let new: Vec<Relative> = family.map_or_else(Vec::new, |family| {
+            family.descendants.iter().filter(known).cloned().collect()
+        });
+        for one in new {
+            if self.family.len() == FOLLOWED_MAX {
+                self.was_crowded = true;
+                return;
+            }
+            // One that has ended since was not to be followed.
+            if let Ok(subject) = Subject::open(one.pid)
+                && subject.started() == one.started
+            {
+                self.family.insert((one.pid, one.started), Followed::new(subject, false));
+            }
+        }
+    }
+
+    fn look_at_family(&mut self, whole: bool, look: &mut Look) {
+        for followed in self.family.values_mut() {
+            let seen = followed.look(&self.clock, self.ticks, whole);
+            look.events.extend(who(followed).tell(&seen.events, &self.clock));
+            if !followed.is_over() {
+                look.samples.push(seen.sample);
+            }
+        }
+        let over: Vec<(u32, u64)> = self
+            .family
+            .iter()
+            .filter(|(_, it)| it.is_over())
+            .map(|(identity, _)| *identity)
+            .collect();
+        for identity in over {
+            if let Some(followed) = self.family.remove(&identity) {
+                self.remember(followed);
+            }
+        }
+    }
+
+    /// Keeps what has ended for the verdict, where enough of it was seen.
+    fn remember(&mut self, followed: Followed) {
+        if followed.history.is_long() && self.past.len() < PAST_MAX {
+            self.past.push(followed);
+        }
+    }
+
+    /// Whether another process of the name has come since the last one ended; then it is watched.
+    fn found_again(&mut self, look: &mut Look) -> bool {
+        let Some(name) = &self.settings.name else { return false };
+        let Ok(pid) = only(name) else { return false };
+        let Ok(subject) = Subject::open(pid) else { return false };
+        let before = std::mem::replace(&mut self.main, Followed::new(subject, true));
+        let said = format!("{name} is back as process {pid}; what is counted begins anew");
+        look.events.push(who(&self.main).event("again", said, &self.clock));
+        self.remember(before);
+        true
+    }
+
+    /// What happens after the process has ended, told once.
+    fn say_what_follows(&self, look: &mut Look) {
+        let who = who(&self.main);
+        if let Some(name) = &self.settings.name {
+            let said = format!("waiting for the next process called {name}; Ctrl-C ends it");
+            look.events.push(who.event("waiting", said, &self.clock));
+        } else if !self.is_over() {
+            let said = match self.family.len() {
+                1 => "1 descendant goes on and is watched".to_owned(),
+                many => format!("{many} descendants go on and are watched"),
+            };
+            look.events.push(who.event("waiting", said, &self.clock));
+        }
+    }
+}
+
+fn who(followed: &Followed) -> Who<'_> {
+    let limits = followed.last.as_ref().map(|last| &last.limits);
+    Who {
+        pid: followed.subject.pid(),
+        command: &followed.command,
+        is_main: followed.is_main,
+        group: limits.and_then(|limits| limits.memory.as_ref().ok()),
+    }
+}
+
+/// The process of a name that is no other's child of the same name.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn only(name: &str) -> Result<u32, NotOne> {
+    let own = std::process::id();
+    let named: Vec<u32> = outside::named(name).into_iter().filter(|pid| *pid != own).collect();
+    let is_child = |pid: &u32| outside::parent(*pid).is_some_and(|parent| named.contains(&parent));
+    let first: Vec<u32> = named.iter().copied().filter(|pid| !is_child(pid)).collect();
+    match first.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(NotOne::Nobody(name.to_owned())),
+        _ => Err(NotOne::Several(name.to_owned(), first)),
+    }
+}
+
+/// No process, or no single one, has a name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotOne {
+    /// Nobody is called so.
+    #[error("no process is called {0:?}: `ps -eo pid,comm` lists their names")]
+    Nobody(String),
+    /// Several are, and none is the parent of the others.
+    #[error("{0:?} is the name of the processes {1:?}: name one of them by its number")]
+    Several(String, Vec<u32>),
+}

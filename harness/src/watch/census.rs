@@ -1,0 +1,252 @@
+//! What a process has, counted by where it was made, or by name where that is not known: two of these,
+//! some time apart, tell what has grown.
+
+use std::collections::HashMap;
+
+use watertight_report::model::Resource;
+
+use super::notes::Notes;
+use crate::descendant::is_believed;
+use crate::outside::Relative;
+use crate::probe::socket::Socket;
+use crate::probe::{fd, mapping, socket, thread};
+use crate::table::ENTRY_MAPPING;
+
+/// By what things are put together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// Everything of one resource that was made under one stack.
+    Stack(Resource, u32),
+    /// Everything of one resource that has one name.
+    Name(Resource, String),
+}
+
+impl Key {
+    pub(crate) fn resource(&self) -> Resource {
+        match self {
+            Self::Stack(resource, _) | Self::Name(resource, _) => *resource,
+        }
+    }
+}
+
+/// Things that are put together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// How many, or how many bytes for a resource that is counted in bytes.
+    pub(crate) amount: u64,
+    /// The newest of them by name, or how many blocks they are.
+    pub(crate) what: String,
+}
+
+/// What a process has at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Census {
+    /// Seconds since the series of the process began.
+    pub(crate) at_s: f64,
+    pub(crate) groups: HashMap<Key, Group>,
+}
+
+/// More names than that are put together by folder: temporary files, say.
+const NAMES_MAX: usize = 256;
+
+impl Census {
+    /// Looks at everything that is not only counted: some microseconds for each descriptor and thread. What
+    /// cannot be read is left out.
+    pub(crate) fn take(pid: u32, at_s: f64, notes: Option<&Notes>, family: &[Relative]) -> Self {
+        let mut census = Self { at_s, groups: HashMap::new() };
+        census.descriptors(pid, notes);
+        census.threads(pid, notes);
+        for child in family.iter().filter(|child| !child.is_zombie) {
+            let stack =
+                notes.and_then(|notes| notes.region.spawn(child.pid)).map(|(stack, _)| stack);
+            census.add(Resource::Process, stack, &child.name, 1);
+        }
+        if let Some(notes) = notes {
+            census.heap(notes);
+            census.mappings(pid, notes);
+        }
+        census.coarsen();
+        census
+    }
+
+    fn descriptors(&mut self, pid: u32, notes: Option<&Notes>) {
+        let open = fd::list(pid).unwrap_or_default();
+        let sockets = socket::table(pid, fd::socket_inodes(&open));
+        for descriptor in &open {
+            let believed = notes.filter(|notes| is_believed(&notes.region, descriptor));
+            let stack = believed.and_then(|notes| notes.region.fd_stack(descriptor.number));
+            let socket = sockets.get(&descriptor.inode).filter(|_| descriptor.is_socket());
+            let (resource, name) = match socket {
+                Some(socket) => (Resource::Socket, peer_of(socket)),
+                None if descriptor.is_socket() => (Resource::Socket, "socket".to_owned()),
+                None => (Resource::Fd, kind_or_path(&descriptor.link)),
+            };
+            self.add(resource, stack, &name, 1);
+        }
+    }
+
+    fn threads(&mut self, pid: u32, notes: Option<&Notes>) {
+        for thread in thread::list(pid).unwrap_or_default() {
+            let stack = notes.and_then(|notes| notes.region.thread_stack(thread.tid));
+            self.add(Resource::Thread, stack, &thread.name, 1);
+        }
+    }
+
+    fn heap(&mut self, notes: &Notes) {
+        for (stack, live) in notes.region.live_stacks() {
+            if live.bytes > 0 && live.blocks > 0 {
+                let group = self.group(Key::Stack(Resource::Heap, stack));
+                group.amount += live.bytes as u64;
+                group.what = crate::judge::blocks_text(live.blocks);
+            }
+        }
+    }
+
+    fn mappings(&mut self, pid: u32, notes: &Notes) {
+        let noted = notes.region.entries(&[ENTRY_MAPPING]);
+        for mapping in mapping::confirmed(pid, &noted).unwrap_or_default() {
+            let what = mapping.file.as_deref().unwrap_or("anonymous memory");
+            self.add(Resource::Mapping, Some(mapping.stack), what, mapping.bytes);
+        }
+    }
+
+    fn add(&mut self, resource: Resource, stack: Option<u32>, what: &str, amount: u64) {
+        let group = self.group(match stack {
+            Some(stack) => Key::Stack(resource, stack),
+            None => Key::Name(resource, what.to_owned()),
+        });
+        group.amount += amount;
+        group.what = what.to_owned();
+    }
+
+    fn group(&mut self, key: Key) -> &mut Group {
+        self.groups.entry(key).or_default()
+    }
+
+    /// Puts paths together by folder where there are too many.
+    fn coarsen(&mut self) {
+        let is_path = |key: &Key| matches!(key, Key::Name(_, name) if name.starts_with('/'));
+        if self.groups.keys().filter(|key| is_path(key)).count() <= NAMES_MAX {
+            return;
+        }
+        let all = std::mem::take(&mut self.groups);
+        for (key, group) in all {
+            let key = match key {
+                Key::Name(resource, name) if name.starts_with('/') => {
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    Key::Name(resource, format!("{folder}/*"))
+                }
+                key => key,
+            };
+            let sum = self.group(key);
+            sum.amount += group.amount;
+            sum.what = group.what;
+        }
+    }
+
+    /// What there is more of than in an earlier census, by resource and amount. `middle` lies between the
+    /// two: what was there then already, and has not grown since, has come and stayed.
+    pub(crate) fn grown_since(
+        &self,
+        earlier: &Self,
+        middle: Option<&Self>,
+    ) -> Vec<(Key, Group, u64)> {
+        let amount =
+            |census: &Self, key: &Key| census.groups.get(key).map_or(0, |group| group.amount);
+        let mut grown: Vec<(Key, Group, u64)> = self
+            .groups
+            .iter()
+            .filter(|(key, group)| middle.is_none_or(|middle| group.amount > amount(middle, key)))
+            .filter_map(|(key, group)| {
+                let more =
+                    group.amount.checked_sub(amount(earlier, key)).filter(|more| *more > 0)?;
+                Some((key.clone(), group.clone(), more))
+            })
+            .collect();
+        grown.sort_by(|a, b| (a.0.resource(), b.2, &a.0).cmp(&(b.0.resource(), a.2, &b.0)));
+        grown
+    }
+}
+
+/// What a socket is connected to: its own port is another one each time.
+fn peer_of(socket: &Socket) -> String {
+    let Some((_, peer)) = socket.name.split_once(" -> ") else { return socket.name.clone() };
+    format!("{} -> {peer}", socket.protocol)
+}
+
+/// A path as it is; of the kernel's own kinds (`pipe:[18]`) the kind.
+fn kind_or_path(link: &str) -> String {
+    match link.split_once(":[") {
+        Some((kind, _)) if !link.starts_with('/') => match kind {
+            "anon_inode" => {
+                link.trim_start_matches("anon_inode:").trim_matches(['[', ']']).to_owned()
+            }
+            kind => kind.to_owned(),
+        },
+        _ => link.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn census(groups: &[(Key, u64)]) -> Census {
+        let group = |amount| Group { amount, what: "x".to_owned() };
+        let groups = groups.iter().map(|(key, amount)| (key.clone(), group(*amount))).collect();
+        Census { at_s: 0.0, groups }
+    }
+
+    #[test]
+    fn what_there_is_more_of_comes_by_size_within_its_resource() {
+        let [a, b, c] = [1, 2, 3].map(|stack| Key::Stack(Resource::Fd, stack));
+        let heap = Key::Name(Resource::Heap, "h".to_owned());
+        let before = census(&[(a.clone(), 4), (b.clone(), 9)]);
+        let after = census(&[(a.clone(), 5), (b, 9), (c.clone(), 3), (heap.clone(), 70)]);
+        let grown: Vec<_> =
+            after.grown_since(&before, None).into_iter().map(|it| (it.0, it.2)).collect();
+        assert_eq!(grown, [(c.clone(), 3), (a, 1), (heap.clone(), 70)]);
+        // What has not grown in the later half has stopped.
+        let middle = census(&[(c, 3)]);
+        let grown: Vec<_> =
+            after.grown_since(&before, Some(&middle)).into_iter().map(|it| it.2).collect();
+        assert_eq!(grown, [1, 70]);
+    }
+
+    #[test]
+    fn too_many_paths_are_put_together_by_folder() {
+        let mut census = Census::default();
+        for number in 0..=NAMES_MAX {
+            census.add(Resource::Fd, None, &format!("/tmp/a/{number}"), 1);
+        }
+        census.add(Resource::Fd, None, "pipe", 2);
+        census.coarsen();
+        let amount = |name: &str| census.groups[&Key::Name(Resource::Fd, name.to_owned())].amount;
+        assert_eq!((amount("/tmp/a/*"), amount("pipe")), (NAMES_MAX as u64 + 1, 2));
+        assert_eq!(census.groups.len(), 2);
+    }
+
+    #[test]
+    fn the_kernels_kinds_have_no_number() {
+        for (link, kind) in [
+            ("pipe:[18]", "pipe"),
+            ("anon_inode:[eventpoll]", "eventpoll"),
+            ("anon_inode:inotify", "anon_inode:inotify"),
+            ("/tmp/a:[b", "/tmp/a:[b"),
+        ] {
+            assert_eq!(kind_or_path(link), kind);
+        }
+    }
+
+    #[test]
+    fn a_process_is_seen_to_open_something() {
+        let own = std::process::id();
+        let before = Census::take(own, 0.0, None, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("census");
+        let _open = [0, 1, 2].map(|_| std::fs::File::create(&path).unwrap());
+        let grown = Census::take(own, 1.0, None, &[]).grown_since(&before, None);
+        let ours = Key::Name(Resource::Fd, path.to_string_lossy().into_owned());
+        assert!(grown.iter().any(|(key, _, more)| *key == ours && *more == 3), "{grown:?}");
+    }
+}

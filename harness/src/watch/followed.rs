@@ -1,0 +1,235 @@
+//! One process that is followed: looked at again and again, with its past.
+
+use std::time::{Duration, Instant};
+
+use watertight_report::metric;
+use watertight_report::model::SUBJECT_TEST;
+use watertight_report::trend::Limit;
+use watertight_report::watch::Sample;
+
+use super::census::Census;
+use super::clock::Clock;
+use super::history::History;
+use super::notes::Notes;
+use crate::outside::{
+    self, Event, Limits, Paced, Reading, Relative, Snapshot, Subject, Unavailable,
+};
+use crate::probe::process;
+
+/// One process, of which the watched program is the main one.
+pub(crate) struct Followed {
+    pub(crate) subject: Subject,
+    pub(crate) is_main: bool,
+    /// The command line, without the folder of the program.
+    pub(crate) command: String,
+    /// Start, in milliseconds since the Unix epoch.
+    started_ms: Option<u64>,
+    pub(crate) notes: Option<Notes>,
+    pub(crate) history: History,
+    pub(crate) last: Option<Snapshot>,
+    looks: u64,
+    /// What the last census took.
+    census_cost: Duration,
+    /// When the dear readings in `history` were taken.
+    taken: [Option<Instant>; 3],
+}
+
+/// What one look at it has shown.
+pub(crate) struct Look {
+    pub(crate) sample: Sample,
+    pub(crate) events: Vec<Event>,
+    /// Why its notes, which are there, cannot be read; told once.
+    pub(crate) unreadable_notes: Option<Unavailable>,
+}
+
+impl Followed {
+    pub(crate) fn new(subject: Subject, is_main: bool) -> Self {
+        let pid = subject.pid();
+        let age_ms = process::stat(pid).ok().and_then(|stat| process::age_ms(&stat));
+        Self {
+            command: process::command_line(pid),
+            started_ms: age_ms.map(|age| Clock::unix_ms().saturating_sub(age)),
+            subject,
+            is_main,
+            notes: None,
+            history: History::default(),
+            last: None,
+            looks: 0,
+            census_cost: Duration::ZERO,
+            taken: [None; 3],
+        }
+    }
+
+    /// As the record's findings name it.
+    pub(crate) fn name(&self) -> &str {
+        if self.is_main { SUBJECT_TEST } else { &self.command }
+    }
+
+    /// What has ended is not looked at any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.last.as_ref().map(|last| &last.state);
+        state.is_some_and(|state| state.as_ref().is_ok_and(|state| state.is_over()))
+    }
+
+    /// Looks once; `whole` also at what is not due.
+    pub(crate) fn look(&mut self, clock: &Clock, ticks: u64, whole: bool) -> Look {
+        let snapshot = match whole {
+            true => self.subject.snapshot_whole(),
+            false => self.subject.snapshot(),
+        };
+        let events =
+            self.last.as_ref().map_or_else(Vec::new, |last| outside::events(last, &snapshot));
+        if events.iter().any(|event| matches!(event, Event::Execed { .. })) {
+            // Another program: what it has is no growth of the one before.
+            self.history = History::default();
+            (self.notes, self.looks) = (None, 0);
+            self.taken = [None; 3];
+        }
+        if let Ok(image) = &snapshot.image {
+            self.command.clone_from(&image.command);
+        }
+        let unreadable_notes = self.find_notes();
+        let sample = self.sample(&snapshot, clock, ticks);
+        if !snapshot.state.as_ref().is_ok_and(|state| state.is_over()) {
+            self.enter(&snapshot, &sample, clock.at(snapshot.at));
+            self.take_census(&snapshot, clock, whole);
+        }
+        self.last = Some(snapshot);
+        self.looks += 1;
+        Look { sample, events, unreadable_notes }
+    }
+
+    /// Looks for the agent's notes while there are none: at first, and ever less often, since a forked process
+    /// has none before it makes something.
+    fn find_notes(&mut self) -> Option<Unavailable> {
+        if self.notes.is_some() || !(self.looks == 0 || self.looks.is_power_of_two()) {
+            return None;
+        }
+        match Notes::of(self.subject.pid()) {
+            Ok(notes) => {
+                self.notes = notes;
+                None
+            }
+            // Where nothing of it can be read, that is told anyway.
+            Err(_) if self.subject.barred().is_some() => None,
+            Err(_) if self.looks > 0 => None,
+            Err(unavailable) => {
+                self.subject.state().is_ok_and(|it| !it.is_over()).then_some(unavailable)
+            }
+        }
+    }
+
+    fn sample(&self, snapshot: &Snapshot, clock: &Clock, ticks: u64) -> Sample {
+        let mut sample = Sample::new(&self.command, self.subject.pid());
+        sample.is_main = self.is_main;
+        (sample.at_ms, sample.unix_ms) =
+            (clock.at(snapshot.at).as_millis() as u64, Clock::unix_ms());
+        (sample.started_ms, sample.ticks) = (self.started_ms, ticks);
+        sample.cpu_ms = snapshot.cpu.as_ref().ok().map(|cpu| cpu.as_millis() as u64);
+        let mut put = |metric: &str, value: Option<u64>| {
+            if let Some(value) = value {
+                sample.values.insert(metric.to_owned(), value);
+            }
+        };
+        let read = |reading: &Reading<u64>| reading.as_ref().ok().copied();
+        put(metric::DESCRIPTOR, read(&snapshot.descriptors));
+        put(metric::THREAD, read(&snapshot.threads));
+        put(metric::PSS_BYTES, read(&snapshot.proportional.value));
+        put(metric::MAPPING, read(&snapshot.mappings.value));
+        if let Ok(held) = &snapshot.held.value {
+            let sockets: u64 = held.sockets.values().sum();
+            put(metric::SOCKET, Some(sockets));
+            put(metric::FD, Some(held.kinds.values().sum::<u64>().saturating_sub(sockets)));
+        }
+        if let Ok(memory) = &snapshot.memory {
+            put(metric::RSS_BYTES, Some(memory.resident));
+            put(metric::VIRTUAL_BYTES, Some(memory.mapped));
+        }
+        if self.is_main {
+            put(metric::TIME_WAIT, read(&snapshot.time_wait));
+            let family = snapshot.family.value.as_ref().ok();
+            put(metric::PROCESS, family.map(|family| family.descendants.len() as u64));
+        }
+        if let Some(heap) =
+            self.notes.as_ref().map(|notes| notes.region.heap()).filter(|it| it.calls > 0)
+        {
+            put(metric::HEAP_BYTES, u64::try_from(heap.bytes).ok());
+            put(metric::HEAP_BLOCKS, u64::try_from(heap.blocks).ok());
+        }
+        if let Ok(held) = &snapshot.held.value {
+            let state = |kind: &outside::SocketKind| format!("{}/{}", kind.protocol, kind.state);
+            sample.sockets =
+                held.sockets.iter().map(|(kind, count)| (state(kind), *count)).collect();
+        }
+        sample.limits = limits(&snapshot.limits);
+        sample
+    }
+
+    /// Enters what was read anew into the past.
+    fn enter(&mut self, snapshot: &Snapshot, sample: &Sample, at: Duration) {
+        let Limits { memory, .. } = &snapshot.limits;
+        // What the group leaves it: others use of the group's memory as well.
+        let room = memory.as_ref().ok().and_then(|it| Some(it.max?.saturating_sub(it.current)));
+        let [held, mappings, family] = [
+            is_new(&snapshot.held, &mut self.taken[0]),
+            is_new(&snapshot.mappings, &mut self.taken[1]),
+            is_new(&snapshot.family, &mut self.taken[2]),
+        ];
+        for metric in super::history::JUDGED {
+            let Some(value) = sample.values.get(metric).copied() else { continue };
+            let is_new = match metric {
+                metric::SOCKET => held,
+                metric::MAPPING => mappings,
+                metric::PROCESS => family,
+                _ => true,
+            };
+            if !is_new {
+                continue;
+            }
+            let given = sample.limits.get(metric).map(|limit| *limit as f64);
+            let limit = match metric {
+                metric::DESCRIPTOR => given.map(|limit| Limit::new("RLIMIT_NOFILE", limit)),
+                metric::MAPPING => given.map(|limit| Limit::new("vm.max_map_count", limit)),
+                metric::TIME_WAIT => given.map(|limit| Limit::new("ephemeral ports", limit)),
+                metric::HEAP_BYTES | metric::RSS_BYTES => {
+                    room.map(|room| Limit::new("what its cgroup leaves it,", (value + room) as f64))
+                }
+                _ => None,
+            };
+            self.history.push(metric, at, value, limit);
+        }
+    }
+
+    fn take_census(&mut self, snapshot: &Snapshot, clock: &Clock, whole: bool) {
+        let at_s = clock.at(snapshot.at).as_secs_f64();
+        if whole || self.history.census_is_due(at_s, self.census_cost) {
+            let begun = outside::cpu_time();
+            self.history.keep(self.census(snapshot, at_s));
+            self.census_cost = outside::cpu_time().saturating_sub(begun);
+        }
+    }
+
+    pub(crate) fn census(&self, snapshot: &Snapshot, at_s: f64) -> Census {
+        let family = snapshot.family.value.as_ref();
+        let family: &[Relative] =
+            family.map_or(&[], |family| if self.is_main { &family.descendants } else { &[] });
+        Census::take(self.subject.pid(), at_s, self.notes.as_ref(), family)
+    }
+}
+
+/// Whether a reading was taken since the last one that was looked at.
+fn is_new<T>(reading: &Paced<T>, last: &mut Option<Instant>) -> bool {
+    last.replace(reading.at) != Some(reading.at)
+}
+
+fn limits(limits: &Limits) -> std::collections::BTreeMap<String, u64> {
+    let memory = limits.memory.as_ref().ok().and_then(|memory| memory.max);
+    let ports = limits.ports.as_ref().ok();
+    let given = [
+        (metric::DESCRIPTOR, limits.descriptors.as_ref().ok().copied()),
+        (metric::MAPPING, limits.mappings.as_ref().ok().copied()),
+        (metric::RSS_BYTES, memory),
+        (metric::TIME_WAIT, ports.map(|(first, last)| u64::from(last.saturating_sub(*first)) + 1)),
+    ];
+    given.into_iter().filter_map(|(metric, limit)| Some((metric.to_owned(), limit?))).collect()
+}

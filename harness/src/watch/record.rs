@@ -1,0 +1,151 @@
+//! What a watch comes to: one trial for the ledger.
+
+use std::collections::BTreeMap;
+
+use watertight_report::metric;
+use watertight_report::model::{
+    Mode, Outcome, Resource, SCHEMA, Trended, Trial, Unmeasured, Verdict, WATCH_SUITE,
+};
+
+use watertight_report::trend::{SAMPLES_MIN, Trend};
+
+use super::followed::Followed;
+use super::{Watch, sites, who};
+use crate::judge::{self, Watched};
+use crate::outside::{Ending, Snapshot};
+use crate::probe::process;
+
+/// Judges all processes that were seen.
+pub(super) fn trial(watch: &Watch) -> Trial {
+    let all = || [&watch.main].into_iter().chain(watch.family.values()).chain(&watch.past);
+    let warm_up = watch.settings.warm_up;
+    let mut trends = Vec::new();
+    let mut evidence = Vec::new();
+    // A descendant that was there for a moment says nothing.
+    for followed in all().filter(|it| it.is_main || it.history.is_long()) {
+        let own = followed.history.trends(warm_up);
+        // What address space says, its areas say as well, and more truly.
+        let shown =
+            |metric: &str, trend: &Trend| metric != metric::VIRTUAL_BYTES || trend.is_growing();
+        for (metric, now, trend) in own.iter().filter(|(metric, _, trend)| shown(metric, trend)) {
+            let pid = followed.subject.pid();
+            trends.push(Trended::new(followed.name(), pid, *metric, *now, trend.clone()));
+        }
+        evidence.push(watched(
+            watch,
+            followed,
+            own.into_iter().map(|(metric, _, it)| (metric, it)).collect(),
+        ));
+    }
+    let (findings, mut unmeasured, mut verdict) = judge::watched(&evidence);
+    let unseen = unreadable(&watch.main).into_iter().chain(too_few(watch));
+    for it in unseen {
+        if !unmeasured.iter().any(|known| known.probe == it.probe) {
+            unmeasured.push(it);
+        }
+        if verdict == Verdict::Clean {
+            verdict = Verdict::Unmeasured;
+        }
+    }
+    let (outcome, message) = outcome(watch);
+    let mut trial = Trial::default();
+    trial.schema = SCHEMA;
+    trial.suite = WATCH_SUITE.to_owned();
+    trial.case = program(&watch.main.command);
+    trial.mode = Mode::Watch;
+    (trial.outcome, trial.message) = (outcome, message);
+    trial.verdict = verdict;
+    trial.rounds = u32::try_from(watch.ticks).unwrap_or(u32::MAX);
+    trial.duration_ms = watch.watched().as_millis() as u64;
+    trial.readings = readings(&watch.main);
+    trial.trends = trends;
+    trial.unmeasured = unmeasured;
+    trial.findings = findings;
+    if watch.was_crowded {
+        trial.notes.push(format!(
+            "More than {} descendants lived at once; the others were counted and not looked into.",
+            super::FOLLOWED_MAX
+        ));
+    }
+    trial
+}
+
+/// What one process has to say to the judge.
+fn watched(watch: &Watch, followed: &Followed, trends: BTreeMap<&'static str, Trend>) -> Watched {
+    let history = &followed.history;
+    let since = trends.iter().filter_map(|(metric, trend)| match trend {
+        Trend::Growing(growth) => Some((*metric, growth.since_s)),
+        _ => None,
+    });
+    let since: Vec<(&'static str, f64)> = since.collect();
+    let grown =
+        since.iter().map(|(metric, at)| (*metric, history.grown_since(metric, *at))).collect();
+    let first_s = since.iter().map(|(_, at)| *at).fold(f64::INFINITY, f64::min);
+    let census = history.around(first_s).filter(|_| !since.is_empty());
+    let more = census.map(|(from, middle, to)| to.grown_since(from, middle)).unwrap_or_default();
+    let made = sites::made(more, followed.notes.as_ref(), &watch.symbols);
+    Watched {
+        subject: followed.name().to_owned(),
+        trends,
+        grown,
+        made,
+        is_noted: followed.notes.is_some(),
+        has_own_net: process::network(followed.subject.pid())
+            != process::network(std::process::id()),
+    }
+}
+
+/// What was hardly looked at is not clean, though nothing of it has moved.
+fn too_few(watch: &Watch) -> Option<Unmeasured> {
+    let main = [&watch.main].into_iter().chain(watch.past.iter().filter(|it| it.is_main));
+    let looks = main.clone().map(|it| it.history.looks()).max().unwrap_or(0);
+    (looks < SAMPLES_MIN).then(|| {
+        let reason = format!("it was looked at {looks} times, and {SAMPLES_MIN} are needed: watch it for longer, or more often (--interval)");
+        Unmeasured::new(Resource::Fd, reason)
+    })
+}
+
+/// What of the main process nobody could read at the end of its life, or now.
+fn unreadable(main: &Followed) -> Vec<Unmeasured> {
+    let Some(last) = main.last.as_ref().filter(|_| !main.is_over()) else { return Vec::new() };
+    let Snapshot { descriptors, held, threads, memory, family, .. } = last;
+    let probes = [
+        (Resource::Fd, descriptors.as_ref().err()),
+        (Resource::Socket, held.value.as_ref().err()),
+        (Resource::Thread, threads.as_ref().err()),
+        (Resource::Memory, memory.as_ref().err()),
+        (Resource::Process, family.value.as_ref().err()),
+    ];
+    let unread =
+        probes.into_iter().filter_map(|(probe, why)| Some(Unmeasured::new(probe, &why?.reason)));
+    unread.collect()
+}
+
+/// What became of the program: one that runs on has done nothing wrong.
+fn outcome(watch: &Watch) -> (Outcome, Option<String>) {
+    let Some(ending) = watch.ending() else { return (Outcome::Passed, None) };
+    let said = Some(format!("it ended: {}", who(&watch.main).ended(&ending)));
+    match ending {
+        Ok(Ending::Exited(0)) | Err(_) => (Outcome::Passed, said),
+        Ok(Ending::Exited(_)) => (Outcome::Failed, said),
+        Ok(Ending::Killed(signal)) => match signal {
+            libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP => (Outcome::Killed, said),
+            _ => (Outcome::Crashed, said),
+        },
+    }
+}
+
+fn readings(main: &Followed) -> BTreeMap<String, watertight_report::model::Reading> {
+    let mut readings = main.history.readings();
+    let held = main.last.as_ref().and_then(|last| last.held.value.as_ref().ok());
+    if let (Some(held), Some(socket)) = (held, readings.get_mut(metric::SOCKET)) {
+        let state = |kind: &crate::outside::SocketKind| format!("{}/{}", kind.protocol, kind.state);
+        socket.by_state = held.sockets.iter().map(|(kind, count)| (state(kind), *count)).collect();
+    }
+    readings
+}
+
+/// The program's name: what comes first on its command line.
+fn program(command: &str) -> String {
+    command.split(' ').next().unwrap_or(command).trim_end_matches(':').to_owned()
+}

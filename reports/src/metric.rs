@@ -44,6 +44,11 @@ pub fn gauge(name: &str) -> String {
     format!("{GAUGE_PREFIX}{name}")
 }
 
+/// The gauge that a metric is of, if it is of one.
+pub(crate) fn gauge_name(metric: &str) -> Option<&str> {
+    metric.strip_prefix(GAUGE_PREFIX)
+}
+
 /// The metrics that count a resource of a watched program, the one that fits best first; `what` is
 /// the name of a gauge.
 pub fn of(resource: Resource, what: &str) -> Vec<String> {
@@ -83,7 +88,7 @@ pub(crate) fn word(metric: &str) -> &str {
         VIRTUAL_BYTES => "address space",
         LOCK => "file locks",
         INOTIFY_WATCH => "inotify watches",
-        other => other.strip_prefix(GAUGE_PREFIX).unwrap_or(other),
+        other => gauge_name(other).unwrap_or(other),
     }
 }
 
@@ -99,8 +104,11 @@ pub enum Unit {
 impl Unit {
     /// The unit of a metric, which its name tells: those in bytes end in `_bytes`.
     pub fn of(metric: &str) -> Self {
-        let is_gauge = metric.starts_with(GAUGE_PREFIX);
-        if !is_gauge && metric.ends_with("_bytes") { Self::Bytes } else { Self::Things }
+        if gauge_name(metric).is_none() && metric.ends_with("_bytes") {
+            Self::Bytes
+        } else {
+            Self::Things
+        }
     }
 
     /// `value` in this unit, for a person.

@@ -20,6 +20,10 @@ pub mod github;
 pub mod junit;
 pub mod folded;
 
+// What other programs read of the samples of a watch, as it goes on.
+pub mod trace;
+pub mod openmetrics;
+
 use std::io;
 
 use crate::model::Trial;

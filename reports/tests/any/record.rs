@@ -16,7 +16,7 @@ const SPECIAL: &str =
     "|`*_~<>&;:,%#[](){}\\\"'!@$=-+. /w1\n\r\t\0\u{1b}\u{9b}\u{202e}\u{2028}\u{a0}\u{fffe}";
 
 /// Any text at all: names come from the system and may hold control characters.
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     let special = select(SPECIAL.chars().collect::<Vec<_>>());
     vec(prop_oneof![any::<char>(), special], 0..16).prop_map(|chars| chars.into_iter().collect())
 }

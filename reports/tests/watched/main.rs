@@ -10,3 +10,8 @@ mod programs;
 mod sentences;
 mod verdicts;
 mod reports;
+
+mod samples;
+mod lines;
+mod trace;
+mod openmetrics;

@@ -9,11 +9,16 @@
 //!                    ├────────► render::terminal  the failure block, for the person at the screen
 //!                    └────────► render::Summary   folded trial by trial into the line at the end
 //!
+//!  watch::Sample, Event ──► trend::judge       what a series says, in model::Trial::trends
+//!                    ├────► watch::Line         one line of JSON, as it is seen
+//!                    └────► render::{trace, openmetrics}
+//!
 //!  ledger, ledger ... ──► report::Fold ──► report::Report ──► render::{terminal, json, markdown, junit, github, folded}
 //! ```
 //!
 //! **The record.** A ledger's first line is a [`model::Run`], the facts of one `cargo test` or
-//! `cargo nextest run`; every other line is a [`model::Trial`], one execution of one case.
+//! `cargo nextest run`; every other line is a [`model::Trial`], one execution of one case, or a running
+//! program that was watched for a while.
 //! Fields are added, never renamed, and [`model::SCHEMA`] goes up when a reader must know.
 //!
 //! **The ledger.** Many processes append to one file at once, and any of them may be killed half-way

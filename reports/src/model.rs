@@ -420,7 +420,7 @@ pub struct Finding {
     /// When this growth meets a limit, where it can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
-    /// How it grows, for a finding of a watched program.
+    /// How it grows, in the unit of its resource: every finding of a watched program says it, and no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trend: Option<Trend>,
     /// The budget it went over, where one applies: port pairs a round, or the ceiling in bytes for

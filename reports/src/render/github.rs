@@ -9,9 +9,10 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::advice::advice;
 use super::{Renderer, group, text};
 use crate::metric;
-use crate::model::{Trial, Verdict, WATCH_SUITE};
+use crate::model::{Outcome, Trial, Verdict};
 use crate::report::{Group, Kind, Report};
 
 /// Annotations of single findings; one more says how many there are besides.
@@ -82,9 +83,9 @@ fn annotations<'a>(report: &'a Report, below: &str) -> Vec<Annotation<'a>> {
     let leaks = report.of(Kind::Leak).map(|group| leak(group, below));
     let silent = report.troubles.iter().filter(|trouble| {
         // Cargo has told of the tests that failed; of these nobody has.
-        let is_watched = trouble.example.suite == WATCH_SUITE;
         trouble.verdict == Verdict::Unsettled
-            || (trouble.verdict == Verdict::Unmeasured && is_watched)
+            // Watched for too short a time; of a test its probes tell.
+            || (trouble.verdict == Verdict::Unmeasured && trouble.outcome == Outcome::Passed)
             || (trouble.verdict == Verdict::Leaked && report.of(Kind::Leak).next().is_none())
     });
     let silent = silent.map(|trouble| Annotation {
@@ -129,7 +130,7 @@ fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
         let function = finding.site.as_ref().map(|site| text::name(&site.function));
         message.push_str(&format!("\nmade at {place}  {}", function.unwrap_or_default()));
     }
-    message.push_str(&format!("\n{}", group::advice(group)));
+    message.push_str(&format!("\n{}", advice(&Trial::default(), finding)));
     let site = finding.site.as_ref().filter(|site| !site.file.is_empty());
     Annotation {
         level: "error",

@@ -1,8 +1,8 @@
 //! What every medium says of a group: how much, where, in which cases.
 
-use super::{advice, sentence, terminal, text};
+use super::{sentence, terminal, text};
 use crate::metric;
-use crate::model::{Finding, Mode, Part, Resource, Run, Trial, WATCH_SUITE};
+use crate::model::{Finding, Part, Resource, Run, Trial};
 use crate::report::{Example, Group, Kind, Report, Trouble};
 
 /// Whether a group is worth the time of a person; programs get them all.
@@ -37,18 +37,9 @@ pub(super) fn place(group: &Group) -> Option<String> {
     group.finding.site.as_ref().map(sentence::place)
 }
 
-/// Whether the group was found in watched programs, not in tests.
+/// Whether the group is of watched programs: it is then of no test.
 pub(super) fn is_watched(group: &Group) -> bool {
-    group.examples.iter().all(|example| example.suite == WATCH_SUITE)
-}
-
-/// What to do about a group.
-pub(super) fn advice(group: &Group) -> &'static str {
-    let mut trial = Trial::default();
-    if is_watched(group) {
-        trial.mode = Mode::Watch;
-    }
-    advice::advice(&trial, &group.finding)
+    group.finding.trend.is_some()
 }
 
 /// How a group of one watched program grows: `growing, +3 every 5.0 s (0.6/s)`.

@@ -50,6 +50,8 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     kind: Kind,
+    /// Of a program that was watched: only its findings have a trend.
+    is_watched: bool,
     resource: Resource,
     /// Empty for the test's own process.
     subject: String,
@@ -79,7 +81,8 @@ impl Key {
             }
             _ => Place::Named(shape(&finding.what)),
         };
-        Self { kind, resource: finding.resource, subject, place }
+        let (is_watched, resource) = (finding.trend.is_some(), finding.resource);
+        Self { kind, is_watched, resource, subject, place }
     }
 
     pub(super) fn rest(self) -> Self {

@@ -132,6 +132,7 @@ pub(crate) fn too_short() -> Trial {
 pub(crate) fn with_workers() -> Trial {
     let mut socket = Finding::leak(Resource::Socket, "127.0.0.1:6379 (close_wait)", 60);
     socket.subject = "worker --queue mail".into();
+    socket.trend = Some(trend(metric::SOCKET, 600, |second| second / 10));
     let mut trial = flat();
     trial.case = "supervisor".into();
     trial.verdict = Verdict::Leaked;

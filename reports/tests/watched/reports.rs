@@ -1,6 +1,6 @@
 //! A ledger with watched programs in it, in every medium.
 
-use watertight_report::model::{Outcome, Record, Trial};
+use watertight_report::model::{Mode, Outcome, Record, Trial};
 use watertight_report::render::Renderer;
 use watertight_report::render::folded::{Counted, Folded};
 use watertight_report::render::github::Github;
@@ -10,7 +10,7 @@ use watertight_report::render::markdown::{BYTES_MAX, Markdown};
 use watertight_report::render::terminal::{Style, Terminal};
 use watertight_report::report::Fold;
 
-use crate::programs::{flat, from_outside, leaky, too_short, with_workers};
+use crate::programs::{flat, from_outside, leaky, opened, program, too_short, with_workers};
 
 fn text<'a, R: Renderer>(
     trials: &[Trial],
@@ -68,6 +68,19 @@ fn json_says_how_it_grows() {
 fn every_row_of_a_program_is_among_its_readings() {
     let text = text!(&[with_workers()], |out| Terminal::new(out, Style::default(), true));
     assert!(text.contains("    socket of worker --queue jobs (pid 31)  flat at 2"), "{text}");
+}
+
+/// A suite of tests may be called `watch`, and a leak may be in both.
+#[test]
+fn no_test_is_taken_for_a_program() {
+    let mut test = program("cache", 1, vec![opened(3, "/tmp/a", 31)]);
+    test.mode = Mode::Trial;
+    for trials in [vec![test.clone()], vec![leaky(), test]] {
+        let text = text!(&trials, |out| Terminal::new(out, Style::default(), false));
+        assert!(text.contains("  leaks, worst first\n") && text.contains("watch::cache"), "{text}");
+        let text = text!(&trials, Github::new);
+        assert!(text.contains("left behind in"), "{text}");
+    }
 }
 
 /// Nothing tells a watched program to run a test again.

@@ -50,6 +50,23 @@ fn what_is_flat_is_said_to_be() {
 }
 
 #[test]
+fn what_grows_without_a_finding_is_not_kept_quiet() {
+    let mut trial = flat();
+    let grown = trend(metric::VIRTUAL_BYTES, 600, |second| (80 << 20) + second * 10_000);
+    says(&mut trial, metric::VIRTUAL_BYTES, 89_876_080, grown);
+    assert_said(
+        &trial,
+        "`tracker` was watched for 10 min; only address space grew, which alone is no leak.",
+    );
+    trial.verdict = Verdict::Unmeasured;
+    trial.unmeasured.push(Unmeasured::new(Resource::Heap, "static"));
+    assert_said(
+        &trial,
+        "`tracker` was watched for 10 min, but the heap probe could not look; address space grew.",
+    );
+}
+
+#[test]
 fn too_short_is_not_flat() {
     assert_said(
         &too_short(),

@@ -153,7 +153,12 @@ fn without_growth(trial: &Trial, outcome: Option<String>) -> String {
         None => ("is".to_owned(), "was".to_owned()),
     };
     let short = short(trial);
+    let growing = spoken(trial, Trend::is_growing);
     match trial.verdict {
+        Verdict::Clean if !growing.is_empty() => {
+            let growing = list(&growing);
+            format!("{was} watched for {duration}; only {growing} grew, which alone is no leak")
+        }
         Verdict::Clean => match (steps(trial).as_slice(), short) {
             ([], None) => format!("{is} flat: nothing grew in {duration}"),
             ([], Some(short)) => {
@@ -189,7 +194,10 @@ fn without_growth(trial: &Trial, outcome: Option<String>) -> String {
                     format!("{watched}, which is too short to tell{short}, and {}", blind(trial))
                 }
                 (None, _) if trial.trends.is_empty() => format!("{watched}, but {}", blind(trial)),
-                (None, _) => format!("{watched}, but {}; nothing else grew", blind(trial)),
+                (None, _) if growing.is_empty() => {
+                    format!("{watched}, but {}; nothing else grew", blind(trial))
+                }
+                (None, _) => format!("{watched}, but {}; {} grew", blind(trial), list(&growing)),
             }
         }
     }

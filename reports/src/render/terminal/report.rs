@@ -8,6 +8,7 @@ use super::findings::SHOWN_MAX;
 use super::{Block, Style, strong, summary, verdict};
 use crate::metric::{self, Unit};
 use crate::model::{Finding, Mode, Trial};
+use crate::render::advice::advice;
 use crate::render::{Renderer, group, text};
 use crate::report::{Group, Kind, Report};
 
@@ -65,7 +66,7 @@ pub(in crate::render) fn details(group: &Group, style: &Style) -> Vec<String> {
     let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     block.groups(&[group]);
     if group.kind != Kind::Accepted {
-        block.below(group::advice(group));
+        block.below(advice(&Trial::default(), &group.finding));
     }
     block.lines
 }
@@ -118,8 +119,9 @@ impl Block<'_> {
         }
         self.more(report.runs.len(), RUNS_MAX, "more runs");
         for kind in [Kind::Leak, Kind::Unconfirmed, Kind::Retained, Kind::Accepted] {
-            let groups: Vec<&Group> =
-                report.of(kind).filter(|group| group::is_shown(group)).collect();
+            // What watched programs leak was told with each of them.
+            let is_new = |group: &&Group| group::is_shown(group) && !group::is_watched(group);
+            let groups: Vec<&Group> = report.of(kind).filter(is_new).collect();
             if !groups.is_empty() {
                 self.heading(title(kind));
                 self.groups(&groups);

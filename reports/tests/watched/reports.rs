@@ -83,6 +83,16 @@ fn no_test_is_taken_for_a_program() {
     }
 }
 
+/// How fast it grows holds for one watch; of several only what they come to is said.
+#[test]
+fn two_watches_of_a_program_are_one_group() {
+    let (first, mut second) = (leaky(), leaky());
+    second.run = "cd34".into();
+    let text = text!(&[first, second], Github::new);
+    let said = "480 file descriptors added in 2 cases: watch::leaky-daemon and 1 more%0A/tmp";
+    assert!(text.contains(said), "{text}");
+}
+
 /// Nothing tells a watched program to run a test again.
 #[test]
 fn no_medium_speaks_of_tests() {

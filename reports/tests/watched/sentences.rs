@@ -5,6 +5,7 @@ use watertight_report::model::{
     Finding, Outcome, Resource, Status, Trended, Trial, Unmeasured, Verdict,
 };
 use watertight_report::render::sentence;
+use watertight_report::trend::Limit;
 
 use crate::programs::{
     PID, flat, from_outside, leaky, limited, nofile, opened, per_tick, program, says,
@@ -35,6 +36,16 @@ fn the_limit_of_all_descriptors_is_met_by_those_that_grow() {
         "`leaky-daemon` grows: +3 file descriptors every 5.0 s, RLIMIT_NOFILE 1,024 is met in \
          18 min; they were opened at 2 sites, one of them at suites/src/leaky/engine_per_tick.rs:31.",
     );
+}
+
+#[test]
+fn a_limit_behind_is_met() {
+    let mut trial = program("leaky-daemon", 120, vec![opened(69, "/tmp/x/tracker.db", 31)]);
+    let limit = Some(Limit::new("RLIMIT_NOFILE", 50.0));
+    let grown = limited(metric::DESCRIPTOR, 120, limit, three_every_five);
+    says(&mut trial, metric::DESCRIPTOR, 81, grown);
+    let said = sentence(&trial);
+    assert!(said.contains("every 5.0 s, RLIMIT_NOFILE 50 is met; they"), "{said}");
 }
 
 #[test]
@@ -117,6 +128,14 @@ fn a_descendant_is_named() {
         &with_workers(),
         "`supervisor` grows in `worker --queue mail`: +1 socket every 10.0 s; \
          where they were opened is not known.",
+    );
+    // It is not counted together with what the program itself opens.
+    let mut both = with_workers();
+    both.findings.push(Finding::leak(Resource::Socket, "tcp", 20));
+    assert_said(
+        &both,
+        "`supervisor` grows: +20 sockets in 10 min; where they were opened is not known; \
+         in `worker --queue mail` +1 socket every 10.0 s; where they were opened is not known.",
     );
     // A fork bears the name of its parent, and has series of its own.
     let mut trial = with_workers();

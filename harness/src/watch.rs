@@ -40,7 +40,7 @@ use crate::symbol::Symbolizer;
 use census::Census;
 use clock::Clock;
 use followed::Followed;
-use told::Who;
+use told::{Relatives, Who};
 
 /// Descendants that are looked into; more are counted.
 const FOLLOWED_MAX: usize = 64;
@@ -95,6 +95,7 @@ pub struct Watch {
     /// Those that have ended and were seen for long enough, and earlier processes of the name.
     past: Vec<Followed>,
     ticks: u64,
+    relatives: Relatives,
     /// Whether something of the main process could not be read at the last look.
     blind: Option<String>,
     was_crowded: bool,
@@ -120,6 +121,7 @@ impl Watch {
             family: BTreeMap::new(),
             past: Vec::new(),
             ticks: 0,
+            relatives: Relatives::default(),
             blind: None,
             was_crowded: false,
             symbols: Mutex::new(Symbolizer::new()),
@@ -227,7 +229,7 @@ impl Watch {
         if is_first {
             look.events.push(who.event("attached", self.attached(), &self.clock));
         }
-        look.events.extend(who.tell(&seen.events, &self.clock));
+        look.events.extend(who.tell(&seen.events, &mut self.relatives, &self.clock));
         if let Some(unavailable) = &seen.unreadable_notes {
             look.events.push(who.event("unreadable", unavailable.reason.clone(), &self.clock));
         }
@@ -294,7 +296,7 @@ impl Watch {
     fn look_at_family(&mut self, whole: bool, look: &mut Look) {
         for followed in self.family.values_mut() {
             let seen = followed.look(&self.clock, self.ticks, whole);
-            look.events.extend(who(followed).tell(&seen.events, &self.clock));
+            look.events.extend(who(followed).tell(&seen.events, &mut self.relatives, &self.clock));
             if !followed.is_over() {
                 look.samples.push(seen.sample);
             }

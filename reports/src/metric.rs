@@ -60,8 +60,8 @@ pub fn of(resource: Resource, what: &str) -> Vec<String> {
         Resource::Task => &[TASK],
         Resource::Heap => &[HEAP_BYTES, HEAP_BLOCKS],
         Resource::TimeWait => &[TIME_WAIT],
-        Resource::Memory => &[RSS_BYTES, PSS_BYTES, VIRTUAL_BYTES],
-        Resource::Mapping => &[MAPPING_BYTES, MAPPING],
+        Resource::Memory => &[RSS_BYTES, PSS_BYTES],
+        Resource::Mapping => &[MAPPING_BYTES, VIRTUAL_BYTES, MAPPING],
         Resource::InotifyWatch => &[INOTIFY_WATCH],
         Resource::Lock => &[LOCK],
         Resource::Gauge => return vec![gauge(what)],
@@ -70,18 +70,18 @@ pub fn of(resource: Resource, what: &str) -> Vec<String> {
     metrics.iter().map(|&metric| metric.to_owned()).collect()
 }
 
-/// What a metric of a watched program is called in a sentence.
-pub(crate) fn word(metric: &str) -> &str {
+/// What a metric of a watched program is called, for a person.
+pub fn word(metric: &str) -> &str {
     match metric {
         DESCRIPTOR => "descriptors",
         FD => "file descriptors",
         SOCKET => "sockets",
-        TIME_WAIT => "port pairs in TIME_WAIT",
+        TIME_WAIT => "TIME_WAIT",
         THREAD => "threads",
         TASK => "tasks",
         PROCESS => "descendants",
         HEAP_BYTES => "heap",
-        HEAP_BLOCKS => "blocks of heap",
+        HEAP_BLOCKS => "heap blocks",
         MAPPING => "mappings",
         MAPPING_BYTES => "mapped memory",
         RSS_BYTES | PSS_BYTES => "memory",

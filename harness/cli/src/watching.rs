@@ -30,6 +30,7 @@ use watertight_report::watch::Line;
 
 use crate::acceptance::Acceptance;
 use crate::talk::{Talk, shown};
+use crate::underway::Underway;
 use crate::{exit, ledgers};
 use exports::Exports;
 use figures::Figures;
@@ -57,6 +58,8 @@ pub(crate) struct Watching<'a> {
     command: String,
     /// The id of the run, in the ledger.
     run: String,
+    /// Says beside the ledger that its run has not come to its end.
+    _underway: Option<Underway>,
 }
 
 /// What is ready before a program is started, so that what is wrong is said first.
@@ -114,7 +117,9 @@ impl<'a> Watching<'a> {
                 .and_then(|ledger| ledger.begin(&prepared.run, make))
                 .with_context(unwritten)?;
         }
+        let underway = prepared.ledger.as_ref().map(|path| Underway::mark(path, &prepared.run));
         Ok(Self {
+            _underway: underway,
             run: prepared.run,
             watch,
             program,

@@ -24,10 +24,7 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     // A descendant that was there for a moment says nothing.
     for followed in all().filter(|it| it.is_main || it.history.is_long()) {
         let own = followed.history.trends(warm_up);
-        // What address space says, its areas say as well, and more truly.
-        let shown =
-            |metric: &str, trend: &Trend| metric != metric::VIRTUAL_BYTES || trend.is_growing();
-        for (metric, now, trend) in own.iter().filter(|(metric, _, trend)| shown(metric, trend)) {
+        for (metric, now, trend) in &own {
             let pid = followed.subject.pid();
             trends.push(Trended::new(followed.name(), pid, *metric, *now, trend.clone()));
         }
@@ -38,6 +35,9 @@ pub(super) fn trial(watch: &Watch) -> Trial {
         ));
     }
     let (findings, mut unmeasured, mut verdict) = judge::watched(&evidence);
+    // Address space is told only where nothing else tells of what takes it.
+    let is_told = findings.iter().any(|finding| finding.resource == Resource::Mapping);
+    trends.retain(|trended| trended.metric != metric::VIRTUAL_BYTES || is_told);
     let unseen = unreadable(&watch.main).into_iter().chain(too_few(watch));
     for it in unseen {
         if !unmeasured.iter().any(|known| known.probe == it.probe) {

@@ -18,20 +18,6 @@ pub(super) const SHOWN: [&str; 8] = [
     metric::TIME_WAIT,
 ];
 
-/// How a metric is called on the screen.
-pub(super) fn name(metric: &str) -> &str {
-    match metric {
-        metric::DESCRIPTOR => "descriptors",
-        metric::SOCKET => "sockets",
-        metric::THREAD => "threads",
-        metric::PROCESS => "descendants",
-        metric::HEAP_BYTES => "heap",
-        metric::RSS_BYTES => "memory",
-        metric::MAPPING => "mappings",
-        other => other,
-    }
-}
-
 /// A sparkline's width.
 pub(super) const RECENT: usize = 24;
 
@@ -60,6 +46,7 @@ pub(super) struct Process {
 #[derive(Debug, Default)]
 pub(super) struct Figure {
     first: u64,
+    highest: u64,
     /// Milliseconds and values, the newest last.
     recent: VecDeque<(u64, u64)>,
     /// The oldest value that is not older than [`RATE_OVER`], and those after it, thinned to one a second.
@@ -120,6 +107,12 @@ impl Process {
         self.figures.get(metric)
     }
 
+    /// What is worth a row: not what it has never had.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (&'static str, &Figure)> {
+        let figures = SHOWN.iter().filter_map(|metric| Some((*metric, self.figure(metric)?)));
+        figures.filter(|(metric, figure)| *metric == metric::DESCRIPTOR || figure.highest > 0)
+    }
+
     pub(super) fn limit(&self, metric: &str) -> Option<u64> {
         self.limits.get(metric).copied()
     }
@@ -131,6 +124,7 @@ impl Process {
 
 impl Figure {
     fn enter(&mut self, at_ms: u64, value: u64) {
+        self.highest = self.highest.max(value);
         self.recent.push_back((at_ms, value));
         if self.recent.len() > RECENT {
             self.recent.pop_front();

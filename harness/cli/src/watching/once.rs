@@ -1,11 +1,11 @@
 //! What a program has at one moment.
 
 use watertight::watch::Watch;
-use watertight_report::metric;
+use watertight_report::metric::{self, word};
 use watertight_report::watch::{Line, Sample};
 
 use super::Options;
-use super::figures::{SHOWN, name, short};
+use super::figures::{SHOWN, short};
 use super::screen::{To, print, say};
 use crate::talk::{Talk, plain};
 
@@ -49,7 +49,7 @@ fn figures(sample: &Sample) {
         let beside =
             if metric == metric::SOCKET { states.join(", ") } else { limit.unwrap_or_default() };
         let line =
-            format!("  {:<12}{:>12}  {beside}", name(metric), short(metric, *value as i64, false));
+            format!("  {:<12}{:>12}  {beside}", word(metric), short(metric, *value as i64, false));
         say(To::Stdout, line.trim_end());
     }
 }

@@ -4,10 +4,10 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use watertight_report::metric;
+use watertight_report::metric::{self, word};
 use watertight_report::watch::{Event, Line, Sample};
 
-use super::figures::{Figures, SHOWN, short};
+use super::figures::{Figures, Process, short};
 use super::table::Table;
 use crate::talk::{Talk, plain};
 
@@ -102,18 +102,13 @@ impl Screen {
 /// The program in one line.
 fn line(figures: &Figures, now: Duration) -> String {
     let mut line = format!("{:>9} ", at(now.as_millis() as u64));
-    for metric in SHOWN {
-        if let Some(figure) = figures.main().and_then(|main| main.figure(metric)) {
-            let change = match figure.change() {
-                0 => String::new(),
-                change => format!(" ({})", short(metric, change, true)),
-            };
-            line += &format!(
-                "  {} {}{change}",
-                super::figures::name(metric),
-                short(metric, figure.now() as i64, false)
-            );
-        }
+    for (metric, figure) in figures.main().into_iter().flat_map(Process::shown) {
+        let change = match figure.change() {
+            0 => String::new(),
+            change => format!(" ({})", short(metric, change, true)),
+        };
+        line +=
+            &format!("  {} {}{change}", word(metric), short(metric, figure.now() as i64, false));
     }
     let descendants = figures.descendants().count();
     if descendants > 0 {

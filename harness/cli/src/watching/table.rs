@@ -3,22 +3,25 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use watertight_report::metric;
+use console::{Term, truncate_str};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use watertight_report::metric::{self, word};
 
-use super::figures::{Figure, Figures, Process, SHOWN, name, short};
+use super::figures::{Figure, Figures, Process, short};
 use super::screen::{To, at};
 use crate::talk::plain;
+
+/// A terminal that tells no width is as wide as this.
+const WIDTH_MIN: usize = 40;
 
 /// Descendants that have rows.
 const DESCENDANTS_MAX: usize = 6;
 
-/// The rows, each a bar that is only a message.
+/// The table: one bar whose message is all of its rows, so that it is drawn at once.
 pub(super) struct Table {
-    rows: MultiProgress,
-    bars: Vec<ProgressBar>,
-    /// How long is left, where an end is known.
-    length: Option<(Duration, ProgressBar)>,
+    bar: ProgressBar,
+    /// Where an end is known, how far it is.
+    length: Option<Duration>,
     is_coloured: bool,
 }
 
@@ -32,62 +35,40 @@ impl Table {
                 (ProgressDrawTarget::stderr(), anstream::AutoStream::choice(&std::io::stderr()))
             }
         };
-        let rows = MultiProgress::with_draw_target(target);
-        let length = length.map(|length| {
-            let bar = ProgressBar::new(length.as_millis() as u64);
-            let style = ProgressStyle::with_template("{bar:40} {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            (length, rows.add(bar.with_style(style)))
-        });
-        Self { rows, bars: Vec::new(), length, is_coloured: choice != anstream::ColorChoice::Never }
+        let ms = length.map(|length| length.as_millis() as u64);
+        let style = if ms.is_some() { "{msg}\n{bar:40} {prefix}" } else { "{msg}" };
+        let style =
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(ms, target).with_style(style);
+        Self { bar, length, is_coloured: choice != anstream::ColorChoice::Never }
     }
 
     /// Draws the figures as they are now.
     pub(super) fn draw(&mut self, figures: &Figures, now: Duration) {
         let Some(main) = figures.main() else { return };
-        let mut lines = vec![self.bold(&format!(
-            "{} (process {}), {}",
-            plain(&main.subject),
-            main.pid,
-            at(now.as_millis() as u64)
-        ))];
+        let title = format!("{} (process {})", plain(&main.subject), main.pid);
+        let mut lines = vec![self.bold(&format!("{title}, {}", at(now.as_millis() as u64)))];
         lines.push(self.dim(&row(["", "now", "change", "a minute", ""])));
-        lines.extend(
-            SHOWN.iter().filter_map(|metric| Some(self.row(main, metric, main.figure(metric)?))),
-        );
+        lines.extend(main.shown().map(|(metric, figure)| self.row(main, metric, figure)));
         let sockets: Vec<String> =
             main.sockets().iter().map(|(state, many)| format!("{state} {many}")).collect();
         if !sockets.is_empty() {
             lines.push(self.dim(&format!("  {}", sockets.join(", "))));
         }
-        for descendant in figures.descendants().take(DESCENDANTS_MAX) {
-            lines.push(descendants_row(descendant));
-        }
+        lines.extend(figures.descendants().take(DESCENDANTS_MAX).map(descendants_row));
         let more = figures.descendants().count().saturating_sub(DESCENDANTS_MAX);
         if more > 0 {
             lines.push(self.dim(&format!("  and {more} more descendants")));
         }
-        self.show(&lines);
-        if let Some((length, bar)) = &self.length {
-            bar.set_position(now.as_millis() as u64);
+        let width = usize::from(Term::stderr().size().1).max(WIDTH_MIN);
+        let cut = |line: String| truncate_str(&line, width, "…").into_owned();
+        if let Some(length) = self.length {
             let left = length.saturating_sub(now);
-            bar.set_message(format!("{} left", at(left.as_millis() as u64)));
+            self.bar.set_prefix(format!("{} left", at(left.as_millis() as u64)));
+            self.bar.set_position(now.as_millis() as u64);
         }
-    }
-
-    fn show(&mut self, lines: &[String]) {
-        while self.bars.len() < lines.len() {
-            let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bars.push(self.rows.insert(self.bars.len(), bar.with_style(style)));
-        }
-        for bar in self.bars.drain(lines.len()..) {
-            self.rows.remove(&bar);
-        }
-        for (bar, line) in self.bars.iter().zip(lines) {
-            bar.set_message(line.clone());
-        }
+        self.bar.set_message(lines.into_iter().map(cut).collect::<Vec<_>>().join("\n"));
+        self.bar.tick();
     }
 
     fn row(&self, process: &Process, metric: &str, figure: &Figure) -> String {
@@ -99,7 +80,7 @@ impl Table {
         let rate = rate.map_or_else(String::new, |rate| short(metric, rate, true));
         let limit = process.limit(metric).filter(|_| metric != metric::RSS_BYTES);
         let now = short(metric, figure.now() as i64, false);
-        let line = row([name(metric), &now, &change, &rate, &figure.sparkline()]);
+        let line = row([word(metric), &now, &change, &rate, &figure.sparkline()]);
         let is_near = limit.is_some_and(|limit| figure.now() * 10 >= limit * 9);
         let line =
             limit.filter(|_| is_near).map_or(line.clone(), |limit| format!("{line}  of {limit}"));
@@ -108,17 +89,16 @@ impl Table {
 
     /// Says something above the table.
     pub(super) fn say(&self, line: &str) {
-        // A terminal that is gone is noticed elsewhere.
-        let _ = self.rows.println(line);
+        self.bar.println(line);
     }
 
     /// Takes the table away while somebody writes.
     pub(super) fn aside(&self, write: &dyn Fn()) {
-        self.rows.suspend(write);
+        self.bar.suspend(write);
     }
 
     pub(super) fn clear(&self) {
-        let _ = self.rows.clear();
+        self.bar.finish_and_clear();
     }
 
     fn bold(&self, text: &str) -> String {
@@ -148,7 +128,7 @@ fn descendants_row(process: &Process) -> String {
             0 => String::new(),
             change => format!(" ({})", short(metric, change, true)),
         };
-        Some(format!("{} {now}{change}", name(metric)))
+        Some(format!("{} {now}{change}", word(metric)))
     });
     let figures: Vec<String> = figures.collect();
     format!("  └ {} {}  {}", process.pid, plain(&process.subject), figures.join("  "))

@@ -129,7 +129,7 @@ impl Block<'_> {
         findings: &mut Vec<&Finding>,
     ) {
         let cells: Vec<[String; 2]> = (process.series.iter())
-            .map(|it| [text::name(&it.metric), it.unit().show(it.now)])
+            .map(|it| [text::name(metric::word(&it.metric)), it.unit().show(it.now)])
             .collect();
         let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max();
         let (first, second) = (width(0).unwrap_or(0), width(1).unwrap_or(0));

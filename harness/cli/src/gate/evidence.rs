@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use watertight_report::metric;
 use watertight_report::model::{
-    CANCELLED, CARGO, Finding, Outcome, Record, Resource, Run, Status, Trial, Verdict, is_no_test,
+    CANCELLED, CARGO, Finding, Mode, Outcome, Record, Resource, Run, Status, Trial, Verdict,
+    is_no_test,
 };
 use watertight_report::render::sentence;
 
@@ -21,6 +22,10 @@ pub(crate) struct Evidence {
     /// Why, of each probe that did not see its canary.
     blind: BTreeMap<Resource, BTreeSet<String>>,
     cases: u64,
+    /// Programs that were watched.
+    watches: u64,
+    /// What those say that could not tell.
+    untold: Vec<String>,
     leaks: BTreeMap<String, Leak>,
     unsettled: Cases,
     unmeasured: BTreeMap<(Resource, String), Cases>,
@@ -104,12 +109,16 @@ impl Evidence {
         // Fixtures are no test, and leave something all the same.
         if !is_no_test(&trial.case) {
             facts.ran += 1;
-            self.cases += u64::from(trial.attempt <= 1);
+            self.cases += u64::from(trial.attempt <= 1 && trial.mode != Mode::Watch);
         }
         let name = || format!("{}::{}", trial.suite, trial.case);
         self.add_attempt(trial);
         self.add_leak(trial);
         self.add_accepted(trial);
+        if trial.mode == Mode::Watch {
+            self.add_watch(trial);
+            return;
+        }
         // A leak hides what else is wrong, so the verdict alone does not tell.
         for it in &trial.unmeasured {
             self.unmeasured.entry((it.probe, it.reason.clone())).or_default().add(name());
@@ -123,6 +132,14 @@ impl Evidence {
     }
 
     /// A test that is tried again is told by its last attempt: that is its runner's business.
+    /// A watch that could not tell says so in its sentence.
+    fn add_watch(&mut self, trial: &Trial) {
+        self.watches += 1;
+        if trial.verdict == Verdict::Unmeasured {
+            self.untold.push(sentence(trial));
+        }
+    }
+
     fn add_attempt(&mut self, trial: &Trial) {
         if trial.outcome == Outcome::Passed && trial.attempt <= 1 {
             return;
@@ -151,6 +168,10 @@ impl Evidence {
         let mut told = Trial::default();
         told.case.clone_from(&trial.case);
         (told.mode, told.rounds, told.verdict) = (trial.mode, trial.rounds, trial.verdict);
+        if trial.mode == Mode::Watch {
+            told.duration_ms = trial.duration_ms;
+            told.trends.clone_from(&trial.trends);
+        }
         told.findings = leaks.first().map(|_| worst.clone()).into_iter().collect();
         let mut said = format!("{}: {}", trial.suite, sentence(&told));
         if let Some(note) = &worst.note {
@@ -248,6 +269,14 @@ impl Evidence {
             let what = format!("{} not measured: the record does not say why", self.unexplained);
             reasons.push(Reason::new(what, next));
         }
+        if !self.untold.is_empty() {
+            let what = match self.untold.len() {
+                1 => "1 watch could not tell".to_owned(),
+                many => format!("{many} watches could not tell"),
+            };
+            let next = "watch for longer (--for), look more often (--interval), or say how long the program warms up (--warm-up)";
+            reasons.push(Reason::new(what, next).list(self.untold.iter().cloned()));
+        }
         if !self.unsettled.is_empty() {
             let what = format!("{} still gave back what they held at the deadline", self.unsettled);
             let next = "give them time, `settle = \"30s\"` in .config/watertight.toml, or find out what is so slow";
@@ -309,9 +338,17 @@ impl Evidence {
     pub(crate) fn proven(&self) -> String {
         let cases = if self.cases == 1 { "case leaves" } else { "cases leave" };
         let behind = if self.accepted == 0 { "nothing behind" } else { "nothing new behind" };
+        let tests = (self.cases > 0 || self.watches == 0)
+            .then(|| format!("{} {cases} {behind}", metric::count(self.cases)));
+        let watches = match self.watches {
+            0 => None,
+            1 => Some("1 watched program does not grow".to_owned()),
+            many => Some(format!("{} watched programs do not grow", metric::count(many))),
+        };
+        let proven: Vec<String> = tests.into_iter().chain(watches).collect();
         let mut said = format!(
-            "{} {cases} {behind}; {} of {} probes saw their canary",
-            metric::count(self.cases),
+            "{}; {} of {} probes saw their canary",
+            proven.join(", "),
             self.seen.len(),
             self.seen.len() + self.blind.len()
         );

@@ -1,6 +1,8 @@
 use watertight_report::model::{
-    CANCELLED, Canary, Outcome, Record, Resource, Trial, Unmeasured, Verdict,
+    CANCELLED, Canary, Mode, Outcome, Record, Resource, SUBJECT_TEST, Trended, Trial, Unmeasured,
+    Verdict, WATCH_SUITE,
 };
+use watertight_report::trend::Trend;
 
 use crate::project::{
     ACCEPTED, LATEST, Project, Said, clean, day, ended, entry, leaky, of_run, run, siteless,
@@ -268,4 +270,44 @@ fn the_ledger_is_looked_for_up_to_the_root() {
     assert_eq!(from("crates/a").status.code(), Some(0));
     outer.write("crates/a/Cargo.lock", "");
     assert_eq!(from("crates/a").status.code(), Some(2));
+}
+
+/// A program that was watched for ten seconds.
+fn watched(verdict: Verdict, trend: Trend) -> Trial {
+    let mut trial = clean("my-daemon");
+    (trial.suite, trial.mode, trial.verdict) = (WATCH_SUITE.to_owned(), Mode::Watch, verdict);
+    trial.duration_ms = 10_000;
+    trial.trends = vec![Trended::new(SUBJECT_TEST, 7, "descriptor", 12, trend)];
+    trial
+}
+
+#[test]
+fn a_watched_program_is_judged_with_the_tests() {
+    let flat = watched(Verdict::Clean, Trend::Flat { level: 12.0 });
+    let said = gate([clean("a"), flat.clone()]);
+    assert_eq!(
+        said.out,
+        "green: 1 case leaves nothing behind, 1 watched program does not grow; \
+         2 of 2 probes saw their canary\n"
+    );
+    assert!(gate([flat]).out.starts_with("green: 1 watched program does not grow; "));
+
+    let mut grows = watched(Verdict::Leaked, Trend::Flat { level: 12.0 });
+    grows.findings = leaky("a", 1).findings;
+    let said = gate([grows]);
+    assert_red(&said, "1 case leaks");
+    assert!(
+        said.out.contains("watch: `my-daemon` grows") && said.out.contains("src/store.rs:31"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn a_watch_that_was_too_short_is_red_and_says_what_to_do() {
+    let mut short = watched(Verdict::Unmeasured, Trend::TooShort { more_s: 9.0, so_far: None });
+    short.unmeasured = vec![Unmeasured::new(Resource::Fd, "too short to tell")];
+    let said = gate([short]);
+    assert_red(&said, "1 watch could not tell; watch for longer (--for)");
+    assert!(said.out.contains("`my-daemon` was watched for 10.0 s"), "{}", said.out);
 }

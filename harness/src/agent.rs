@@ -37,7 +37,7 @@ impl Agent {
         let text = base.to_string_lossy();
         if text.contains([' ', ':']) {
             return Err(format!(
-                "the directory {text:?} has a space or colon in its name, which LD_PRELOAD cannot carry; set TMPDIR"
+                "the directory {text:?} has a space or colon in its name, which LD_PRELOAD cannot carry; take another (TMPDIR, or --dir)"
             ));
         }
         let directory = base.join(format!("agent-{:016x}", FINGERPRINT));

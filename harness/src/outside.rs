@@ -73,7 +73,15 @@ impl Subject {
     /// # Errors
     /// There is no such process, it is over, or it is none that could be looked at: see [`OpenError`].
     pub fn open(pid: u32) -> Result<Self, OpenError> {
-        opening::open(pid)
+        opening::open(pid, false)
+    }
+
+    /// The same for a child of ours that nobody has waited for: it may have ended already.
+    ///
+    /// # Errors
+    /// As [`Subject::open`].
+    pub(crate) fn open_child(pid: u32) -> Result<Self, OpenError> {
+        opening::open(pid, true)
     }
 
     /// Process id.
@@ -188,6 +196,12 @@ pub fn named(name: &str) -> Vec<u32> {
     };
     let running = process::all().into_iter().filter(|stat| !stat.is_zombie() && !stat.is_kernel);
     running.filter(is_named).map(|stat| stat.pid).collect()
+}
+
+/// All descendants of this process, orphans that were given to it among them.
+pub(crate) fn own_descendants() -> Vec<Relative> {
+    let own = std::process::id();
+    family::read(own, Some(own), &[]).map(|family| family.descendants).unwrap_or_default()
 }
 
 /// The parent of a process.

@@ -55,8 +55,9 @@ pub struct Settings {
     pub warm_up: Duration,
     /// When it has ended, the next program of this name is watched.
     pub name: Option<String>,
-    /// Whether it is over only when its descendants have ended as well.
-    pub until_all_end: bool,
+    /// Whether it is a child of this process, a subreaper, that nobody else waits for. Then it is over only when
+    /// its descendants have ended as well, those whose parents have ended among them.
+    pub is_child: bool,
     /// Whether it was started with the agent, which is to be missed then.
     pub expects_notes: bool,
 }
@@ -114,10 +115,11 @@ impl Watch {
     /// # Errors
     /// It cannot be looked at: see [`OpenError`].
     pub fn of(pid: u32, settings: Settings) -> Result<Self, OpenError> {
+        let open = if settings.is_child { Subject::open_child } else { Subject::open };
         Ok(Self {
             clock: Clock::start(),
+            main: Followed::new(open(pid)?, true),
             settings,
-            main: Followed::new(Subject::open(pid)?, true),
             family: BTreeMap::new(),
             past: Vec::new(),
             ticks: 0,
@@ -161,7 +163,7 @@ impl Watch {
 
     /// Whether nothing is left to look at: the process has ended, and no other of its name is waited for.
     pub fn is_over(&self) -> bool {
-        let family_goes_on = self.settings.until_all_end && !self.family.is_empty();
+        let family_goes_on = self.settings.is_child && !self.family.is_empty();
         self.main.is_over() && self.settings.name.is_none() && !family_goes_on
     }
 
@@ -196,13 +198,18 @@ impl Watch {
         let census = self.main.census(last, 0.0);
         let all = census.grown_since(&Census::default(), None);
         let made = sites::made(all, self.main.notes.as_ref(), &self.symbols);
-        let holding = |made: Made| Holding {
-            resource: made.resource,
-            what: made.what,
-            amount: made.growth,
-            site: made.creation.and_then(|creation| creation.site),
-        };
-        made.into_iter().map(holding).collect()
+        let mut holdings: Vec<Holding> = Vec::new();
+        for Made { resource, what, growth, creation } in made {
+            let site = creation.and_then(|creation| creation.site);
+            let is_it =
+                |it: &&mut Holding| it.resource == resource && it.what == what && it.site == site;
+            match holdings.iter_mut().find(is_it) {
+                Some(holding) => holding.amount += growth,
+                None => holdings.push(Holding { resource, what, amount: growth, site }),
+            }
+        }
+        holdings.sort_by_key(|it| (it.resource, std::cmp::Reverse(it.amount)));
+        holdings
     }
 
     /// Looks once: 0.2 ms a process, less where nothing dear is due.
@@ -274,18 +281,24 @@ impl Watch {
     /// Follows descendants that are new.
     fn meet(&mut self) {
         let family = self.main.last.as_ref().and_then(|last| last.family.value.as_ref().ok());
-        let known =
-            |one: &&Relative| !one.is_zombie && !self.family.contains_key(&(one.pid, one.started));
-        let new: Vec<Relative> = family.map_or_else(Vec::new, |family| {
-            family.descendants.iter().filter(known).cloned().collect()
-        });
-        for one in new {
+        let mut relatives = family.map_or_else(Vec::new, |family| family.descendants.clone());
+        if self.settings.is_child {
+            // One that was given away between two looks is ours now.
+            relatives.extend(outside::own_descendants());
+        }
+        let pid = self.pid();
+        let is_new = |one: &Relative| {
+            !one.is_zombie && one.pid != pid && !self.family.contains_key(&(one.pid, one.started))
+        };
+        relatives.retain(is_new);
+        for one in relatives {
             if self.family.len() == FOLLOWED_MAX {
                 self.was_crowded = true;
                 return;
             }
             // One that has ended since was not to be followed.
-            if let Ok(subject) = Subject::open(one.pid)
+            if !self.family.contains_key(&(one.pid, one.started))
+                && let Ok(subject) = Subject::open(one.pid)
                 && subject.started() == one.started
             {
                 self.family.insert((one.pid, one.started), Followed::new(subject, false));

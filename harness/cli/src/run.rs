@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use regex::bytes::Regex;
 use watertight::watch::{HeapStacks, Settings, Table, Watch};
 
@@ -73,17 +74,9 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     }
     let mut settings = Settings::default();
     settings.warm_up = options.warm_up;
-    settings.until_all_end = true;
+    settings.is_child = true;
     settings.expects_notes = table.is_ok();
-    // A program that has ended already is a zombie until we ask.
-    let watch = match Watch::of(program.pid(), settings) {
-        Ok(watch) => watch,
-        Err(error) => {
-            let code = program.finish();
-            talk.warn(format_args!("it ended before it could be looked at (code {code}): {error}"));
-            return Ok(code);
-        }
-    };
+    let watch = Watch::of(program.pid(), settings).context("the program cannot be looked at")?;
     let watching = Watching::new(watch, Some(program), prepared, options, again(arguments), talk)?;
     let code = watching.run();
     drop(table);

@@ -262,10 +262,9 @@ impl<'a> Watching<'a> {
 
     /// Growth is worse than what the program ended with, and that than a wish to stop.
     fn code(&self, trial: &Trial, ended: Option<u8>) -> u8 {
-        let is_ci = std::env::var("WATERTIGHT_PROFILE").is_ok_and(|profile| profile == "ci");
         let is_red = match trial.verdict {
             Verdict::Leaked => true,
-            Verdict::Unmeasured | Verdict::Unsettled => is_ci,
+            Verdict::Unmeasured | Verdict::Unsettled => is_ci(),
             Verdict::Clean | Verdict::Tolerated => false,
         };
         if self.options.fail_on_growth && is_red {
@@ -273,6 +272,11 @@ impl<'a> Watching<'a> {
         }
         ended.unwrap_or(exit::OK)
     }
+}
+
+/// Whether nothing that could not be told may pass.
+fn is_ci() -> bool {
+    std::env::var("WATERTIGHT_PROFILE").is_ok_and(|profile| profile == "ci")
 }
 
 fn unwritten() -> &'static str {

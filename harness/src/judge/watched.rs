@@ -5,12 +5,12 @@
 //! - What follows from other growth (the mappings of leaked threads, the memory of leaked heap) is no finding
 //!   beside it; nor are memory beside counted heap, and TIME_WAIT in a network that others use as well: that is
 //!   told and not failed.
-//! - What is too short to tell is unmeasured.
+//! - What is too short to tell is not clean.
 
 use std::collections::BTreeMap;
 
-use watertight_report::metric::{self, Unit};
-use watertight_report::model::{Finding, Forecast, Resource, Status, Unmeasured, Verdict};
+use watertight_report::metric;
+use watertight_report::model::{Finding, Forecast, Resource, Status, Verdict};
 use watertight_report::trend::{Growth, Trend};
 
 use super::Creation;
@@ -51,17 +51,16 @@ const REQUIRED: [&str; 4] =
     [metric::DESCRIPTOR, metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
 
 /// Judges all processes of a watch.
-pub(crate) fn watched(all: &[Watched]) -> (Vec<Finding>, Vec<Unmeasured>, Verdict) {
+pub(crate) fn watched(all: &[Watched]) -> (Vec<Finding>, Verdict) {
     let mut findings: Vec<Finding> = all.iter().flat_map(findings_of).collect();
     findings.sort_by(|a, b| a.severity(b));
-    let unmeasured: Vec<Unmeasured> = all.iter().flat_map(too_short).collect();
     let leaks = findings.iter().any(|finding| finding.status == Status::Leak);
-    let verdict = match (leaks, unmeasured.is_empty()) {
+    let verdict = match (leaks, all.iter().any(is_too_short)) {
         (true, _) => Verdict::Leaked,
-        (false, false) => Verdict::Unmeasured,
-        (false, true) => Verdict::Clean,
+        (false, true) => Verdict::Unmeasured,
+        (false, false) => Verdict::Clean,
     };
-    (findings, unmeasured, verdict)
+    (findings, verdict)
 }
 
 impl Watched {
@@ -86,26 +85,29 @@ impl Watched {
         told.extend(descriptors.map(|metric| (metric, Status::Leak)));
         let sure = [metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
         told.extend(sure.into_iter().filter(|metric| grows(metric)).map(|it| (it, Status::Leak)));
-        if told.is_empty() && grows(metric::RSS_BYTES) {
-            let status = if self.is_heap_counted() { Status::Unconfirmed } else { Status::Leak };
-            told.push((metric::RSS_BYTES, status));
-        }
-        // Its bytes are what a finding tells; areas alone are split and joined by the kernel, and address
-        // space alone may be kept by an allocator.
-        if told.is_empty() && grows(metric::VIRTUAL_BYTES) {
-            let is_mapped = self.made.iter().any(|made| made.resource == Resource::Mapping);
-            let status = if grows(metric::MAPPING) || is_mapped {
-                Status::Leak
-            } else {
-                Status::Unconfirmed
-            };
-            told.push((metric::VIRTUAL_BYTES, status));
+        if told.is_empty() {
+            told.extend(self.memory_told());
         }
         if grows(metric::TIME_WAIT) {
             let status = if self.has_own_net { Status::Leak } else { Status::Unconfirmed };
             told.push((metric::TIME_WAIT, status));
         }
         told
+    }
+
+    /// Memory that nothing else tells of. Where heap is counted and stays, it is mapped, or kept by the allocator;
+    /// areas alone are split and joined by the kernel, and address space alone may be kept as well.
+    fn memory_told(&self) -> Option<(&'static str, Status)> {
+        let grows = |metric: &str| self.growth(metric).is_some();
+        let is_mapped = self.made.iter().any(|made| made.resource == Resource::Mapping);
+        let maps = grows(metric::VIRTUAL_BYTES) && (is_mapped || grows(metric::MAPPING));
+        match self.is_heap_counted() {
+            false if grows(metric::RSS_BYTES) => Some((metric::RSS_BYTES, Status::Leak)),
+            _ if maps => Some((metric::VIRTUAL_BYTES, Status::Leak)),
+            _ if grows(metric::RSS_BYTES) => Some((metric::RSS_BYTES, Status::Unconfirmed)),
+            _ if grows(metric::VIRTUAL_BYTES) => Some((metric::VIRTUAL_BYTES, Status::Unconfirmed)),
+            _ => None,
+        }
     }
 }
 
@@ -118,6 +120,11 @@ fn findings_of(watched: &Watched) -> Vec<Finding> {
     let known: Vec<String> = atoms.iter().filter_map(Atom::key).collect();
     atoms.extend(beside(watched, &atoms, &known));
     let mut findings = group(atoms);
+    if let Some(first) =
+        findings.iter_mut().find(|finding| finding.site.is_none() && !watched.is_noted)
+    {
+        first.note.get_or_insert_with(|| UNNOTED.to_owned());
+    }
     for finding in &mut findings {
         finding.trend = watched.trend_of(finding.resource).cloned();
     }
@@ -186,15 +193,11 @@ impl Watched {
     }
 }
 
-fn too_short(watched: &Watched) -> Vec<Unmeasured> {
+/// Whether something that decides was seen for too short a time.
+fn is_too_short(watched: &Watched) -> bool {
     let memory = (!watched.is_heap_counted()).then_some(metric::RSS_BYTES);
-    let required = REQUIRED.into_iter().chain(memory);
-    let short = required.filter_map(|metric| {
-        let trend = watched.trends.get(metric)?;
-        let is_short = matches!(trend, Trend::TooShort { .. });
-        is_short.then(|| Unmeasured::new(resource_of(metric), trend.show(Unit::of(metric))))
-    });
-    short.collect()
+    let mut required = REQUIRED.into_iter().chain(memory);
+    required.any(|metric| matches!(watched.trends.get(metric), Some(Trend::TooShort { .. })))
 }
 
 /// What one tick, or one period, adds; 0 where neither is known.
@@ -243,6 +246,9 @@ fn name_of(metric: &str) -> &'static str {
     }
 }
 
+/// How lines come to be known.
+const UNNOTED: &str = "its lines are known where it is started by `cargo watertight run`, or with what `cargo watertight agent --env` prints";
+
 fn unnamed(watched: &Watched, metric: &str) -> &'static str {
     match metric {
         metric::RSS_BYTES if watched.is_heap_counted() => {
@@ -252,10 +258,7 @@ fn unnamed(watched: &Watched, metric: &str) -> &'static str {
             "a port pair belongs to no process any more, and others may use this network"
         }
         _ if watched.is_noted => "no one place made what grew, or its allocator bypasses the agent",
-        _ => {
-            "its lines are known where it is started by `cargo watertight run`, or with what \
-             `cargo watertight agent --env` prints"
-        }
+        _ => UNNOTED,
     }
 }
 
@@ -263,6 +266,7 @@ fn unnamed(watched: &Watched, metric: &str) -> &'static str {
 mod tests {
     use std::time::Duration;
 
+    use watertight_report::metric::Unit;
     use watertight_report::model::Frame;
     use watertight_report::trend::{Limit, Question, Series, judge};
 
@@ -306,8 +310,8 @@ mod tests {
 
     #[test]
     fn what_one_line_makes_is_one_finding_with_its_period_and_limit() {
-        let (findings, unmeasured, verdict) = watched(&[leaky()]);
-        assert_eq!((findings.len(), unmeasured.len(), verdict), (1, 0, Verdict::Leaked));
+        let (findings, verdict) = watched(&[leaky()]);
+        assert_eq!((findings.len(), verdict), (1, Verdict::Leaked));
         let finding = &findings[0];
         assert_eq!((finding.resource, finding.growth, finding.per_round), (Resource::Fd, 33, 3));
         assert_eq!(finding.site.as_ref().map(|site| site.line), Some(7));
@@ -324,7 +328,7 @@ mod tests {
     fn heap_of_what_leaks_is_told_with_it_though_heap_alone_is_too_short() {
         let mut short = leaky();
         short.trends.insert(metric::HEAP_BYTES, Trend::TooShort { more_s: 300.0, so_far: None });
-        let (findings, ..) = watched(&[short]);
+        let (findings, _) = watched(&[short]);
         let parts: Vec<_> =
             findings[0].parts.iter().map(|part| (part.resource, part.growth)).collect();
         assert_eq!(parts, [(Resource::Fd, 33), (Resource::Heap, 770_000)]);
@@ -340,7 +344,7 @@ mod tests {
     #[test]
     fn growth_without_a_place_says_how_to_find_one() {
         let blind = Watched { made: Vec::new(), is_noted: false, ..leaky() };
-        let (findings, _, verdict) = watched(&[blind]);
+        let (findings, verdict) = watched(&[blind]);
         assert_eq!(verdict, Verdict::Leaked);
         assert_eq!((findings[0].what.as_str(), findings[0].growth), ("descriptors", 33));
         assert!(findings[0].note.as_ref().is_some_and(|note| note.contains("watertight run")));
@@ -354,8 +358,8 @@ mod tests {
             trends.extend(heap.map(|heap| (metric::HEAP_BYTES, heap)));
             watched(&[Watched { trends, grown: BTreeMap::new(), made: Vec::new(), ..leaky() }])
         };
-        assert_eq!(only_memory(None).2, Verdict::Leaked);
-        let (findings, _, verdict) = only_memory(Some(Trend::Flat { level: 1e6 }));
+        assert_eq!(only_memory(None).1, Verdict::Leaked);
+        let (findings, verdict) = only_memory(Some(Trend::Flat { level: 1e6 }));
         assert_eq!((verdict, findings[0].status), (Verdict::Clean, Status::Unconfirmed));
     }
 
@@ -366,7 +370,7 @@ mod tests {
             (metric::SOCKET, growing(Unit::Things, 1)),
         ];
         let grown = [(metric::SOCKET, 11)].into();
-        let (findings, _, verdict) =
+        let (findings, verdict) =
             watched(&[Watched { trends: trends.into(), grown, made: Vec::new(), ..leaky() }]);
         assert_eq!(
             (findings.len(), findings[0].resource, verdict),
@@ -382,13 +386,13 @@ mod tests {
             let grown = [(metric::VIRTUAL_BYTES, 45_056)].into();
             watched(&[Watched { trends: trends.into(), grown, made: Vec::new(), ..leaky() }])
         };
-        let (findings, _, verdict) = mapped(growing(Unit::Things, 1));
+        let (findings, verdict) = mapped(growing(Unit::Things, 1));
         assert_eq!(
             (findings[0].resource, findings[0].growth, verdict),
             (Resource::Mapping, 45_056, Verdict::Leaked)
         );
         assert_eq!(findings[0].forecast.as_ref().map(|it| it.value), Some(1024));
-        assert_eq!(mapped(Trend::Flat { level: 40.0 }).2, Verdict::Clean);
+        assert_eq!(mapped(Trend::Flat { level: 40.0 }).1, Verdict::Clean);
     }
 
     #[test]
@@ -396,7 +400,7 @@ mod tests {
         let in_net = |has_own_net| {
             let trends = [(metric::TIME_WAIT, growing(Unit::Things, 20))].into();
             let grown = [(metric::TIME_WAIT, 220)].into();
-            watched(&[Watched { trends, grown, made: Vec::new(), has_own_net, ..leaky() }]).2
+            watched(&[Watched { trends, grown, made: Vec::new(), has_own_net, ..leaky() }]).1
         };
         assert_eq!((in_net(false), in_net(true)), (Verdict::Clean, Verdict::Leaked));
     }
@@ -405,9 +409,8 @@ mod tests {
     fn what_is_too_short_is_not_clean() {
         let trends = [(metric::DESCRIPTOR, Trend::TooShort { more_s: 12.0, so_far: None })];
         let short = Watched { trends: trends.into(), ..Watched::default() };
-        let (findings, unmeasured, verdict) = watched(&[short]);
+        let (findings, verdict) = watched(&[short]);
         assert_eq!((findings.len(), verdict), (0, Verdict::Unmeasured));
-        assert_eq!(unmeasured[0].reason, "too short to tell, 12.0 s more needed");
-        assert_eq!(watched(&[Watched::default()]).2, Verdict::Clean);
+        assert_eq!(watched(&[Watched::default()]).1, Verdict::Clean);
     }
 }

@@ -71,7 +71,8 @@ pub enum OpenError {
     },
 }
 
-pub(super) fn open(pid: u32) -> Result<Subject, OpenError> {
+/// `is_child`: it is ours to wait for, and may have ended.
+pub(super) fn open(pid: u32, is_child: bool) -> Result<Subject, OpenError> {
     // The descriptor comes first: if its process has not ended after the number was read, both are of one.
     let pidfd = pidfd::open(pid);
     let stat = process::stat(pid).map_err(|unavailable| absent(pid, unavailable))?;
@@ -85,7 +86,7 @@ pub(super) fn open(pid: u32) -> Result<Subject, OpenError> {
     let has_ended = pidfd.as_ref().map(pidfd::has_ended);
     let is_over = || has_ended.unwrap_or_else(|| thread::count(pid).unwrap_or(0) <= 1);
     match (stat.is_zombie(), has_ended) {
-        (true, _) if is_over() => {
+        (true, _) if !is_child && is_over() => {
             return Err(OpenError::Zombie { pid, name: stat.name, parent: stat.parent });
         }
         // Another process has the number now, and has had it for some microseconds.

@@ -1,7 +1,7 @@
 //! What a process has, counted by where it was made, or by name where that is not known: two of these,
 //! some time apart, tell what has grown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use watertight_report::model::Resource;
 
@@ -56,10 +56,11 @@ impl Census {
         let mut census = Self { at_s, groups: HashMap::new() };
         census.descriptors(pid, notes);
         census.threads(pid, notes);
-        for child in family.iter().filter(|child| !child.is_zombie) {
-            let stack =
-                notes.and_then(|notes| notes.region.spawn(child.pid)).map(|(stack, _)| stack);
-            census.add(Resource::Process, stack, &child.name, 1);
+        for child in family {
+            let spawn = notes.and_then(|notes| notes.region.spawn(child.pid));
+            let zombie = if child.is_zombie { " (a zombie: nobody waits for it)" } else { "" };
+            let what = format!("{}{zombie}", child.name);
+            census.add(Resource::Process, spawn.map(|(stack, _)| stack), &what, 1);
         }
         if let Some(notes) = notes {
             census.heap(notes);
@@ -72,12 +73,13 @@ impl Census {
     fn descriptors(&mut self, pid: u32, notes: Option<&Notes>) {
         let open = fd::list(pid).unwrap_or_default();
         let sockets = socket::table(pid, fd::socket_inodes(&open));
+        let listening = listening(sockets.values());
         for descriptor in &open {
             let believed = notes.filter(|notes| is_believed(&notes.region, descriptor));
             let stack = believed.and_then(|notes| notes.region.fd_stack(descriptor.number));
             let socket = sockets.get(&descriptor.inode).filter(|_| descriptor.is_socket());
             let (resource, name) = match socket {
-                Some(socket) => (Resource::Socket, peer_of(socket)),
+                Some(socket) => (Resource::Socket, kind_of(socket, &listening)),
                 None if descriptor.is_socket() => (Resource::Socket, "socket".to_owned()),
                 None => (Resource::Fd, kind_or_path(&descriptor.link)),
             };
@@ -168,10 +170,34 @@ impl Census {
     }
 }
 
-/// What a socket is connected to: its own port is another one each time.
-fn peer_of(socket: &Socket) -> String {
-    let Some((_, peer)) = socket.name.split_once(" -> ") else { return socket.name.clone() };
-    format!("{} -> {peer}", socket.protocol)
+/// The ports that somebody can connect to.
+fn listening<'a>(sockets: impl Iterator<Item = &'a Socket>) -> HashSet<String> {
+    let local =
+        |socket: &Socket| Some(port_of(socket.name.strip_prefix("tcp listener ")?).to_owned());
+    sockets.filter_map(local).collect()
+}
+
+/// What sockets have in common: where they are connected to, or for those of clients where these came to, and the
+/// state. The other port is another one each time.
+fn kind_of(socket: &Socket, listening: &HashSet<String>) -> String {
+    let (protocol, state) = (socket.protocol, socket.state);
+    let addresses = || {
+        let pair = socket.name.strip_prefix(protocol)?.trim_start();
+        let (local, rest) = pair.split_once(" -> ")?;
+        Some((local, rest.split(' ').next()?))
+    };
+    match addresses() {
+        Some((local, _)) if listening.contains(port_of(local)) => {
+            format!("{protocol} client of {local} ({state})")
+        }
+        Some((_, remote)) => format!("{protocol} -> {remote} ({state})"),
+        None => socket.name.clone(),
+    }
+}
+
+/// `127.0.0.1:80`, `[::]:80`.
+fn port_of(address: &str) -> &str {
+    address.rsplit(':').next().unwrap_or(address)
 }
 
 /// A path as it is; of the kernel's own kinds (`pipe:[18]`) the kind.
@@ -224,6 +250,23 @@ mod tests {
         let amount = |name: &str| census.groups[&Key::Name(Resource::Fd, name.to_owned())].amount;
         assert_eq!((amount("/tmp/a/*"), amount("pipe")), (NAMES_MAX as u64 + 1, 2));
         assert_eq!(census.groups.len(), 2);
+    }
+
+    #[test]
+    fn sockets_of_one_service_are_of_one_kind() {
+        let socket = |state, name: &str| Socket { protocol: "tcp", state, name: name.to_owned() };
+        let sockets = [
+            socket("listen", "tcp listener 0.0.0.0:80"),
+            socket("close_wait", "tcp 127.0.0.1:80 -> 127.0.0.1:40001 (close_wait)"),
+            socket("close_wait", "tcp 127.0.0.1:80 -> 127.0.0.1:40002 (close_wait)"),
+            socket("established", "tcp 127.0.0.1:50001 -> 10.0.0.1:5432 (established)"),
+        ];
+        let listening = listening(sockets.iter());
+        let kinds = sockets.each_ref().map(|socket| kind_of(socket, &listening));
+        assert_eq!(kinds[1], "tcp client of 127.0.0.1:80 (close_wait)");
+        assert_eq!(kinds[1], kinds[2]);
+        assert_eq!(kinds[3], "tcp -> 10.0.0.1:5432 (established)");
+        assert_eq!(kinds[0], "tcp listener 0.0.0.0:80");
     }
 
     #[test]

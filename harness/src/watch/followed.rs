@@ -22,6 +22,8 @@ pub(crate) struct Followed {
     pub(crate) is_main: bool,
     /// The command line, without the folder of the program.
     pub(crate) command: String,
+    /// The file name of the program: what it runs may call itself otherwise on its command line.
+    pub(crate) program: String,
     /// Start, in milliseconds since the Unix epoch.
     started_ms: Option<u64>,
     pub(crate) notes: Option<Notes>,
@@ -48,6 +50,7 @@ impl Followed {
         let age_ms = process::stat(pid).ok().and_then(|stat| process::age_ms(&stat));
         Self {
             command: process::command_line(pid),
+            program: process::stat(pid).map(|stat| stat.name).unwrap_or_default(),
             started_ms: age_ms.map(|age| Clock::unix_ms().saturating_sub(age)),
             subject,
             is_main,
@@ -87,6 +90,10 @@ impl Followed {
         }
         if let Ok(image) = &snapshot.image {
             self.command.clone_from(&image.command);
+            let file = image.executable.as_ref().ok().and_then(|path| path.file_name());
+            if let Some(name) = file.map(|name| name.to_string_lossy()) {
+                self.program = name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned();
+            }
         }
         let unreadable_notes = self.find_notes();
         let sample = self.sample(&snapshot, clock, ticks);

@@ -34,24 +34,26 @@ pub(super) fn trial(watch: &Watch) -> Trial {
             own.into_iter().map(|(metric, _, it)| (metric, it)).collect(),
         ));
     }
-    let (findings, mut unmeasured, mut verdict) = judge::watched(&evidence);
+    let (findings, mut verdict) = judge::watched(&evidence);
     // Address space is told only where nothing else tells of what takes it.
     let is_told = findings.iter().any(|finding| finding.resource == Resource::Mapping);
-    trends.retain(|trended| trended.metric != metric::VIRTUAL_BYTES || is_told);
-    let unseen = unreadable(&watch.main).into_iter().chain(too_few(watch));
-    for it in unseen {
-        if !unmeasured.iter().any(|known| known.probe == it.probe) {
-            unmeasured.push(it);
-        }
-        if verdict == Verdict::Clean {
-            verdict = Verdict::Unmeasured;
-        }
+    // So is TIME_WAIT of a network that others use as well.
+    let has_own_net = evidence.first().is_some_and(|main| main.has_own_net);
+    trends.retain(|trended| match trended.metric.as_str() {
+        metric::VIRTUAL_BYTES => is_told,
+        metric::TIME_WAIT => has_own_net || trended.trend.is_growing(),
+        _ => true,
+    });
+    let unmeasured = unreadable(&watch.main);
+    let too_few = too_few(watch);
+    if verdict == Verdict::Clean && (too_few.is_some() || !unmeasured.is_empty()) {
+        verdict = Verdict::Unmeasured;
     }
     let (outcome, message) = outcome(watch);
     let mut trial = Trial::default();
     trial.schema = SCHEMA;
     trial.suite = WATCH_SUITE.to_owned();
-    trial.case = program(&watch.main.command);
+    trial.case.clone_from(&watch.main.program);
     trial.mode = Mode::Watch;
     (trial.outcome, trial.message) = (outcome, message);
     trial.verdict = verdict;
@@ -61,6 +63,7 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     trial.trends = trends;
     trial.unmeasured = unmeasured;
     trial.findings = findings;
+    trial.notes.extend(too_few);
     if watch.was_crowded {
         trial.notes.push(format!(
             "More than {} descendants lived at once; the others were counted and not looked into.",
@@ -96,12 +99,14 @@ fn watched(watch: &Watch, followed: &Followed, trends: BTreeMap<&'static str, Tr
 }
 
 /// What was hardly looked at is not clean, though nothing of it has moved.
-fn too_few(watch: &Watch) -> Option<Unmeasured> {
+fn too_few(watch: &Watch) -> Option<String> {
     let main = [&watch.main].into_iter().chain(watch.past.iter().filter(|it| it.is_main));
-    let looks = main.clone().map(|it| it.history.looks()).max().unwrap_or(0);
+    let looks = main.map(|it| it.history.looks()).max().unwrap_or(0);
     (looks < SAMPLES_MIN).then(|| {
-        let reason = format!("it was looked at {looks} times, and {SAMPLES_MIN} are needed: watch it for longer, or more often (--interval)");
-        Unmeasured::new(Resource::Fd, reason)
+        format!(
+            "It was looked at {looks} times, and {SAMPLES_MIN} are needed: watch it for longer, or more often \
+             (--interval)."
+        )
     })
 }
 
@@ -143,9 +148,4 @@ fn readings(main: &Followed) -> BTreeMap<String, watertight_report::model::Readi
         socket.by_state = held.sockets.iter().map(|(kind, count)| (state(kind), *count)).collect();
     }
     readings
-}
-
-/// The program's name: what comes first on its command line.
-fn program(command: &str) -> String {
-    command.split(' ').next().unwrap_or(command).trim_end_matches(':').to_owned()
 }

@@ -172,13 +172,6 @@ impl Program {
         self.code
     }
 
-    /// Waits for its end, which has come already; gives its exit code.
-    pub(crate) fn finish(mut self) -> u8 {
-        self.drain(|write| write());
-        self.reap();
-        self.code.unwrap_or(crate::exit::FAILED)
-    }
-
     /// Tells it to end, ever more strongly, and waits; its output goes on meanwhile. `hurry` says that it is to
     /// be killed at once.
     pub(super) fn end(

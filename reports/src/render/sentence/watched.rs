@@ -189,6 +189,9 @@ fn without_growth(trial: &Trial, outcome: Option<String>) -> String {
         Verdict::Unmeasured => {
             let watched = format!("{was} watched for {duration}");
             match (short, trial.unmeasured.is_empty()) {
+                (None, true) if !trial.trends.is_empty() => {
+                    format!("{watched}, which is too short to tell")
+                }
                 (Some(short), true) => format!("{watched}, which is too short to tell{short}"),
                 (Some(short), false) => {
                     format!("{watched}, which is too short to tell{short}, and {}", blind(trial))
@@ -205,7 +208,13 @@ fn without_growth(trial: &Trial, outcome: Option<String>) -> String {
 
 /// ` for memory and threads`: of what nothing can be said yet; empty where that is everything.
 fn short(trial: &Trial) -> Option<String> {
-    let metrics = spoken(trial, |trend| matches!(trend, Trend::TooShort { .. }));
+    let mut metrics = spoken(trial, |trend| matches!(trend, Trend::TooShort { .. }));
+    // Of what decides nothing it is no matter.
+    let has_heap = trial.trends.iter().any(|it| it.metric == metric::HEAP_BYTES);
+    let idle = [metric::MAPPING, metric::VIRTUAL_BYTES, metric::TIME_WAIT];
+    let idle = idle.into_iter().chain(has_heap.then_some(metric::RSS_BYTES)).map(metric::word);
+    let idle: Vec<&str> = idle.collect();
+    metrics.retain(|metric| !idle.contains(&metric.as_str()));
     let is_all = trial.trends.iter().all(|it| matches!(it.trend, Trend::TooShort { .. }));
     match metrics.as_slice() {
         [] => None,

@@ -254,6 +254,13 @@ impl Watch {
 
     /// What is watched, in one sentence.
     fn attached(&self) -> String {
+        if self.main.is_over() {
+            return format!(
+                "process {} ({}) had ended before it was looked at",
+                self.pid(),
+                self.main.command
+            );
+        }
         let lines = match (self.has_lines(), self.settings.expects_notes) {
             (true, _) => "the lines are known that make what it holds",
             (false, true) => {

@@ -72,7 +72,7 @@ Examples:
   cargo watertight watch PID                the same of one that runs already
   cargo watertight doctor                   what this machine lets us see
 ",
-    after_help = "Exit codes: 0 well, 1 the gate is red, 2 wrong usage, 3 could not be done, 4 broken ledger."
+    after_help = "Exit codes: 0 well, 1 the gate is red or something grows, 2 wrong usage, 3 could not be done, 4 broken ledger."
 )]
 pub(crate) struct Arguments {
     /// Say less: errors and results alone.

@@ -3,13 +3,15 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | all is well |
-//! | 1 | `gate`: something is there that must not be; `merge`: the parts are not all that they should be; `doctor`: something is blind |
+//! | 1 | `gate`: something is there that must not be; `run`, `watch` with `--fail-on-growth`: something grows; `merge`: the parts are not all that they should be; `doctor`: something is blind |
 //! | 2 | the command line, a configuration or a file that was named is wrong; nothing was done |
 //! | 3 | something could not be read, written or started |
 //! | 4 | a ledger has lines that cannot be read; the rest of it was used |
 //! | 130, 143 | ended by Ctrl-C or SIGTERM; the ledger is written |
 //!
-//! `test` and `nextest` end with the code of cargo itself: 101 and 100 where a test failed or leaked.
+//! `test` and `nextest` end with the code of cargo itself: 101 and 100 where a test failed or leaked. `run` ends with
+//! that of its program where this has ended by itself, 128 and the signal's number included; where we have ended it,
+//! after its time or at Ctrl-C, as `watch` does: with 0.
 
 /// All is well.
 pub(crate) const OK: u8 = 0;

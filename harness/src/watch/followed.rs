@@ -26,6 +26,8 @@ pub(crate) struct Followed {
     pub(crate) program: String,
     /// Start, in milliseconds since the Unix epoch.
     started_ms: Option<u64>,
+    /// Whether it has a network that is not ours, and so perhaps its own.
+    pub(crate) has_own_net: bool,
     pub(crate) notes: Option<Notes>,
     pub(crate) history: History,
     pub(crate) last: Option<Snapshot>,
@@ -47,11 +49,13 @@ pub(crate) struct Look {
 impl Followed {
     pub(crate) fn new(subject: Subject, is_main: bool) -> Self {
         let pid = subject.pid();
+        let network = process::network(pid);
         let age_ms = process::stat(pid).ok().and_then(|stat| process::age_ms(&stat));
         Self {
             command: process::command_line(pid),
             program: process::stat(pid).map(|stat| stat.name).unwrap_or_default(),
             started_ms: age_ms.map(|age| Clock::unix_ms().saturating_sub(age)),
+            has_own_net: network.is_some() && network != process::network(std::process::id()),
             subject,
             is_main,
             notes: None,

@@ -13,7 +13,6 @@ use super::followed::Followed;
 use super::{Watch, sites, who};
 use crate::judge::{self, Watched};
 use crate::outside::{Ending, Snapshot};
-use crate::probe::process;
 
 /// Judges all processes that were seen.
 pub(super) fn trial(watch: &Watch) -> Trial {
@@ -93,8 +92,7 @@ fn watched(watch: &Watch, followed: &Followed, trends: BTreeMap<&'static str, Tr
         grown,
         made,
         is_noted: followed.notes.is_some(),
-        has_own_net: process::network(followed.subject.pid())
-            != process::network(std::process::id()),
+        has_own_net: followed.has_own_net,
     }
 }
 
@@ -103,8 +101,9 @@ fn too_few(watch: &Watch) -> Option<String> {
     let main = [&watch.main].into_iter().chain(watch.past.iter().filter(|it| it.is_main));
     let looks = main.map(|it| it.history.looks()).max().unwrap_or(0);
     (looks < SAMPLES_MIN).then(|| {
+        let times = if looks == 1 { "once".to_owned() } else { format!("{looks} times") };
         format!(
-            "It was looked at {looks} times, and {SAMPLES_MIN} are needed: watch it for longer, or more often \
+            "It was looked at {times}, and {SAMPLES_MIN} are needed: watch it for longer, or more often \
              (--interval)."
         )
     })

@@ -69,7 +69,7 @@ impl Screen {
         match self {
             Self::Table(table) => table.draw(figures, now),
             Self::Lines { to, every, next, is_quiet } => {
-                if now >= *next && !*is_quiet {
+                if now >= *next && !*is_quiet && figures.main().is_some() {
                     // From the moment that was meant, so that lines do not drift.
                     *next = if now < *next + *every { *next + *every } else { now + *every };
                     say(*to, &line(figures, now));

@@ -1,19 +1,23 @@
-//! Heap: every block counted exactly, C's included, and in an explain run each live block with its stack.
+//! Heap: every block counted exactly, C's included, and live blocks with their stacks: each in an explain
+//! run, some where the heap is sampled.
 //!
 //! malloc and free have a short way and a long one. The short way is for a process that only counts, on
 //! glibc's allocator: it asks one pointer (`local::counting`), reads the block's size from the word before
 //! it, adds to two totals of the thread's own cache line, and needs no stack frame of its own (free ends
-//! in a jump). All else (stacks, other allocators, blocks mapped by themselves, a thread's first block, the
-//! child of a fork) goes the long way, which decides everything anew.
+//! in a jump). A process that samples has one of its own beside it (`local::sampling`), which asks of each
+//! block in one look whether it is sampled (`sample.rs`) or was (`track.rs`). All else (a stack to take,
+//! other allocators, blocks mapped by themselves, a thread's first block, the child of a fork) goes the long
+//! way, which decides everything anew.
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 
 use crate::local;
 use crate::next::{self, forward};
-use crate::note;
+use crate::sample::{Marks, Weight};
 use crate::sys;
-use crate::table::{BUCKETS, Control, FLAG_HEAP_STACKS, FLAG_UNEDITED, Region, SHARDS, Shard, bucket};
+use crate::table::{Control, FLAG_HEAP_STACKS, FLAG_UNEDITED, Region, SHARDS, Shard};
+use crate::track;
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Free = unsafe extern "C" fn(*mut c_void);
@@ -26,7 +30,7 @@ type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
 /// malloc(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-    let Some(shards) = local::counting() else { return malloc_long(size) };
+    let Some(shards) = local::counting() else { return malloc_sampled(size) };
     // SAFETY: whoever counts has resolved the next definitions; the argument is the caller's own.
     let block = unsafe { next::ready::<Malloc>(&next::MALLOC)(size) };
     if block.is_null() {
@@ -34,6 +38,27 @@ pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     }
     // SAFETY: a block of glibc's malloc, or the short way would be closed.
     let Some((shard, bytes)) = (unsafe { at_hand(shards, block) }) else { return born(block) };
+    add(&shard.allocs, 1);
+    add(&shard.alloc_bytes, bytes);
+    block
+}
+
+/// malloc of a process that samples: short for a block that holds no mark.
+// Cold for those who only count.
+#[cold]
+#[inline(never)]
+fn malloc_sampled(size: usize) -> *mut c_void {
+    let Some(region) = local::sampling() else { return malloc_long(size) };
+    // SAFETY: as in malloc.
+    let block = unsafe { next::ready::<Malloc>(&next::MALLOC)(size) };
+    if block.is_null() {
+        return block;
+    }
+    // SAFETY: as in malloc.
+    let Some((shard, bytes)) = (unsafe { at_hand(&region.shards, block) }) else { return born(block) };
+    if is_marked(shard, shard.alloc_bytes.load(Relaxed), bytes) {
+        return born(block);
+    }
     add(&shard.allocs, 1);
     add(&shard.alloc_bytes, bytes);
     block
@@ -55,12 +80,32 @@ pub unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// free(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(block: *mut c_void) {
-    let Some(shards) = local::counting() else { return free_long(block) };
+    let Some(shards) = local::counting() else { return free_sampled(block) };
     if block.is_null() {
         return;
     }
     // SAFETY: a block of glibc's malloc, or of our arena, which has headers as well.
     let Some((shard, bytes)) = (unsafe { at_hand(shards, block) }) else { return free_long(block) };
+    add(&shard.frees, 1);
+    add(&shard.free_bytes, bytes);
+    // SAFETY: as in malloc.
+    unsafe { next::ready::<Free>(&next::FREE)(block) }
+}
+
+/// free of a process that samples: short for a block that was not.
+// Cold for those who only count.
+#[cold]
+#[inline(never)]
+fn free_sampled(block: *mut c_void) {
+    let Some(region) = local::sampling() else { return free_long(block) };
+    if block.is_null() {
+        return;
+    }
+    // SAFETY: as in free.
+    let Some((shard, bytes)) = (unsafe { at_hand(&region.shards, block) }) else { return free_long(block) };
+    if track::may_know(region, block as usize) {
+        return free_long(block);
+    }
     add(&shard.frees, 1);
     add(&shard.free_bytes, bytes);
     // SAFETY: as in malloc.
@@ -198,16 +243,18 @@ pub(crate) fn probe_headers() {
     GLIBC_HEADERS.store(SIZES.into_iter().all(agree), Release);
 }
 
-/// Whether notes may go the short way in a process of this trial.
-pub(crate) fn only_counts(control: &Control) -> bool {
-    GLIBC_HEADERS.load(Acquire) && !wants_stacks(control)
+/// Whether notes may go a short way.
+pub(crate) fn has_short_way() -> bool {
+    GLIBC_HEADERS.load(Acquire)
 }
 
-/// Whether blocks of this process get stacks: in an unedited trial those of its main process alone.
-fn wants_stacks(control: &Control) -> bool {
+/// How blocks of this process get stacks ([`Region::heap_interval`]): in an unedited trial those of its
+/// main process alone.
+pub(crate) fn interval(control: &Control) -> u64 {
     let flags = control.flags.load(Relaxed);
-    flags & FLAG_HEAP_STACKS != 0
-        && (flags & FLAG_UNEDITED == 0 || control.main.load(Relaxed) == sys::getpid())
+    let is_asked = flags & FLAG_HEAP_STACKS != 0
+        && (flags & FLAG_UNEDITED == 0 || control.main.load(Relaxed) == sys::getpid());
+    if is_asked { control.heap_interval.load(Relaxed).max(1) } else { 0 }
 }
 
 /// The calling thread's own shard and a block's usable size, where both are at hand: the thread sits in
@@ -238,12 +285,35 @@ fn born(block: *mut c_void) -> *mut c_void {
         && let Some(region) = local::region()
     {
         let bytes = usable(block);
-        count(region, bytes, |shard| (&shard.allocs, &shard.alloc_bytes));
-        if let Some(control) = tracking() {
-            track(region, control, block as usize, bytes);
+        let (shard, from) = count(region, bytes, |shard| (&shard.allocs, &shard.alloc_bytes));
+        if let Some(weight) = weight(region, shard, from, bytes)
+            && let Some(control) = local::control()
+        {
+            track::enter(region, control, block as usize, weight);
         }
     }
     block
+}
+
+/// What a new block stands for that gets a stack; `from` is what its shard had handed out before it.
+#[inline]
+fn weight(region: &Region, shard: &Shard, from: u64, bytes: usize) -> Option<Weight> {
+    match region.heap_interval.load(Relaxed) {
+        0 => None,
+        1 => Some(Weight { bytes: bytes as u64, blocks: 1 }),
+        interval if is_shared(region, shard) || is_marked(shard, from, bytes) => {
+            let marks = Marks::new(interval, region.pid.load(Relaxed), shard.owner.load(Relaxed));
+            shard.unmarked.store(marks.next(from + bytes as u64), Relaxed);
+            marks.weight(from, bytes as u64)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a block may hold a mark of a shard that has one writer.
+#[inline(always)]
+fn is_marked(shard: &Shard, from: u64, bytes: usize) -> bool {
+    from + bytes as u64 > shard.unmarked.load(Relaxed)
 }
 
 /// Counts a block that is about to be taken back. It must happen before: afterwards another thread
@@ -252,9 +322,7 @@ fn born(block: *mut c_void) -> *mut c_void {
 fn dies(block: *mut c_void) {
     if let Some(region) = local::region() {
         count(region, usable(block), |shard| (&shard.frees, &shard.free_bytes));
-        if tracking().is_some() {
-            untrack(region, block as usize);
-        }
+        track::forget(region, block as usize);
     }
 }
 
@@ -264,23 +332,23 @@ fn dies(block: *mut c_void) {
 fn moved(block: *mut c_void, size: usize, realloc: impl FnOnce(*mut c_void) -> *mut c_void) -> *mut c_void {
     let Some(region) = local::region() else { return realloc(block) };
     let bytes = usable(block);
-    let kept = if tracking().is_some() { untrack(region, block as usize) } else { None };
+    let kept = track::take(region, block as usize);
     let new = realloc(block);
     if new.is_null() && size != 0 {
         if let Some(kept) = kept {
-            if let Some(stack) = region.stacks.get(kept.stack as usize) {
-                stack.blocks_made.fetch_add(1, Relaxed);
-                stack.bytes_live.fetch_add(bytes as u64, Relaxed);
-            }
-            enter(region, block as usize, bytes, kept);
+            track::put_back(region, block as usize, &kept);
         }
         return new;
+    }
+    if let Some(kept) = kept {
+        track::gone(region, &kept);
     }
     count(region, bytes, |shard| (&shard.frees, &shard.free_bytes));
     born(new)
 }
 
-/// Adds one block of `bytes` to two totals of this thread's shard. A shard has one writer, so plain
+/// Adds one block of `bytes` to two totals of this thread's shard; gives the shard, and the bytes that its
+/// total was before. A shard has one writer, so plain
 /// loads and stores suffice; the shared shard is for those who found none and is added to
 /// atomically.
 #[inline]
@@ -288,16 +356,19 @@ fn count<'a>(
     region: &'a Region,
     bytes: usize,
     totals: impl FnOnce(&'a Shard) -> (&'a AtomicU64, &'a AtomicU64),
-) {
+) -> (&'a Shard, u64) {
     let shard = shard(region);
     let (blocks, total) = totals(shard);
-    if is_shared(region, shard) {
+    let before = if is_shared(region, shard) {
         blocks.fetch_add(1, Relaxed);
-        total.fetch_add(bytes as u64, Relaxed);
+        total.fetch_add(bytes as u64, Relaxed)
     } else {
+        let before = total.load(Relaxed);
         add(blocks, 1);
         add(total, bytes);
-    }
+        before
+    };
+    (shard, before)
 }
 
 /// Whether a shard is that of all threads that found none.
@@ -341,81 +412,6 @@ fn find_shard(region: &Region, thread: usize) -> &Shard {
         }
     }
     &region.shards[SHARDS]
-}
-
-#[inline(always)]
-fn tracking() -> Option<&'static Control> {
-    let is_asked = |control: &&Control| control.flags.load(Relaxed) & FLAG_HEAP_STACKS != 0;
-    // Whoever takes the short way forgets no block, so it must enter none.
-    local::control().filter(is_asked).filter(|_| local::counting().is_none())
-}
-
-/// Enters a new block with its stack, unless it is born in a round that only warms up.
-#[cold]
-#[inline(never)]
-fn track(region: &Region, control: &Control, address: usize, bytes: usize) {
-    if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
-        return;
-    }
-    let stack = note::stack_id(region, control);
-    region.stacks[stack as usize].blocks_made.fetch_add(1, Relaxed);
-    region.stacks[stack as usize].bytes_live.fetch_add(bytes as u64, Relaxed);
-    let (round, sample) = (control.round.load(Relaxed), control.sample.load(Relaxed));
-    enter(region, address, bytes, Kept { stack, round: round as u16, sample: sample as u16 });
-}
-
-/// What is known of a tracked block besides address and size.
-struct Kept {
-    stack: u32,
-    round: u16,
-    sample: u16,
-}
-
-const BUSY: usize = 1;
-/// How many neighbouring buckets a block may spill into.
-const SPILL: usize = 4;
-
-fn enter(region: &Region, address: usize, bytes: usize, kept: Kept) {
-    for spill in 0..SPILL {
-        for slot in &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)] {
-            if slot.address.load(Relaxed) == 0
-                && slot.address.compare_exchange(0, BUSY, AcqRel, Relaxed).is_ok()
-            {
-                slot.bytes.store(bytes, Relaxed);
-                slot.stack.store(kept.stack, Relaxed);
-                slot.round.store(kept.round, Relaxed);
-                slot.sample.store(kept.sample, Relaxed);
-                slot.address.store(address, Release);
-                return;
-            }
-        }
-    }
-    region.dropped.fetch_add(1, Relaxed);
-}
-
-/// Forgets a block. The address belongs to the calling thread until it is freed, so no one else
-/// writes this slot. The whole window is searched: a slot emptied in its front must not hide it.
-#[cold]
-#[inline(never)]
-fn untrack(region: &Region, address: usize) -> Option<Kept> {
-    for spill in 0..SPILL {
-        for slot in &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)] {
-            if slot.address.load(Relaxed) == address {
-                let kept = Kept {
-                    stack: slot.stack.load(Relaxed),
-                    round: slot.round.load(Relaxed),
-                    sample: slot.sample.load(Relaxed),
-                };
-                if let Some(stack) = region.stacks.get(kept.stack as usize) {
-                    stack.blocks_freed.fetch_add(1, Relaxed);
-                    stack.bytes_live.fetch_sub(slot.bytes.load(Relaxed) as u64, Relaxed);
-                }
-                slot.address.store(0, Release);
-                return Some(kept);
-            }
-        }
-    }
-    None
 }
 
 /// Memory for the calls that dlsym itself makes while the table of next definitions is filled

@@ -12,7 +12,8 @@
 //! hook (heap, fd, net, thread, process, shell, mapping, path, lock, watch, shm, state)
 //!      ├── forward to `next` ──► the C library
 //!      └── note into the region (local.rs: which one is mine, also after a fork; entry.rs)
-//!             └── creation stack (stack.rs), interned (note.rs)
+//!             ├── creation stack (stack.rs), interned (note.rs)
+//!             └── which heap blocks get one (sample.rs), and which have one (track.rs)
 //! ```
 
 #![no_std]
@@ -27,6 +28,8 @@ mod local;
 mod stack;
 mod note;
 mod heap;
+mod sample;
+mod track;
 mod fd;
 mod net;
 mod thread;

@@ -8,6 +8,7 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
+use crate::heap;
 use crate::sys;
 use crate::table::{
     CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region, SHARDS, STAGE_START, Shard,
@@ -19,6 +20,8 @@ struct Page {
     region: AtomicPtr<Region>,
     /// The region's shards where heap notes may go the short way (`heap.rs`), else null.
     counting: AtomicPtr<[Shard; SHARDS + 1]>,
+    /// The region where heap notes may go the short way past what is not sampled, else null.
+    sampling: AtomicPtr<Region>,
     /// 1 once the child has tried to open its region.
     entered: AtomicU32,
 }
@@ -29,6 +32,7 @@ const PATH_BYTES: usize = 512;
 static PAGE: Page = Page {
     region: AtomicPtr::new(core::ptr::null_mut()),
     counting: AtomicPtr::new(core::ptr::null_mut()),
+    sampling: AtomicPtr::new(core::ptr::null_mut()),
     entered: AtomicU32::new(0),
 };
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
@@ -95,11 +99,18 @@ pub(crate) fn is_own(region: &Region) -> bool {
     sys::getpid() == region.pid.load(Relaxed)
 }
 
-/// The shards of this process's region, if it has one and heap notes may go the short way.
+/// The shards of this process's region, if it has one and only counts its heap, the short way.
 #[inline(always)]
 pub(crate) fn counting() -> Option<&'static [Shard; SHARDS + 1]> {
     // SAFETY: as for `region`.
     unsafe { PAGE.counting.load(Relaxed).as_ref() }
+}
+
+/// The region of this process, if it has one and samples its heap, the short way past most blocks.
+#[inline(always)]
+pub(crate) fn sampling() -> Option<&'static Region> {
+    // SAFETY: as for `region`.
+    unsafe { PAGE.sampling.load(Relaxed).as_ref() }
 }
 
 /// The trial's control file, if this process is measured.
@@ -155,14 +166,18 @@ fn renew(forked: u32) {
         let shared = unsafe { &*region };
         shared.pid.store(pid, Relaxed);
         shared.forked_from.store(forked, Relaxed);
-        let control = control();
-        if let Some(control) = control {
+        if let Some(control) = control() {
             shared.born_sample.store(control.sample.load(Relaxed), Relaxed);
+            shared.heap_interval.store(heap::interval(control), Relaxed);
         }
         shared.magic.store(MAGIC, Release);
         PAGE.region.store(region, Release);
-        if control.is_some_and(crate::heap::only_counts) {
-            PAGE.counting.store((&raw const shared.shards).cast_mut(), Release);
+        if heap::has_short_way() {
+            match shared.heap_interval.load(Relaxed) {
+                0 => PAGE.counting.store((&raw const shared.shards).cast_mut(), Release),
+                1 => {}
+                _ => PAGE.sampling.store(region, Release),
+            }
         }
         return;
     }

@@ -191,7 +191,7 @@ impl Descendant {
                     suspects.push(id);
                 }
             }
-            let made = stack.blocks_made.load(Relaxed);
+            let made = u32::try_from(stack.blocks_made.load(Relaxed)).unwrap_or(u32::MAX);
             if made > 0 {
                 let stair = self.blocks.entry(id).or_default();
                 stair.step(number, made, stack.blocks_freed.load(Relaxed) > 0);

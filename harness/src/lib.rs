@@ -98,6 +98,11 @@ pub use watertight_report::model::Resource;
 #[path = "../agent/stack.rs"]
 mod stack;
 
+/// The agent's choice of the blocks that it samples, likewise.
+#[cfg(test)]
+#[path = "../agent/sample.rs"]
+mod sample;
+
 /// The `main` of a test target whose cases are declared with [`macro@test`].
 ///
 /// ```no_run

@@ -20,6 +20,9 @@ use watertight_report::model::Frame;
 use crate::symbol::LoadedModule;
 use crate::table::{self, CONTROL_FILE, Control, MAGIC, Place, REGION_ENDING, Region, Text};
 
+#[cfg(test)]
+mod sampled;
+
 /// The control file of a trial, mapped for reading and writing.
 pub(crate) struct ControlMap {
     map: MmapRaw,
@@ -292,16 +295,15 @@ impl RegionMap {
     /// What lives of each creation stack now: cheap, because only used stacks are looked at.
     pub(crate) fn live_stacks(&self) -> HashMap<u32, LiveStack> {
         let ids = self.stack_ids();
-        let live = |made: &AtomicU32, gone: &AtomicU32| {
-            i64::from(made.load(Relaxed)) - i64::from(gone.load(Relaxed))
-        };
         ids.filter_map(|id| {
             let stack = self.stacks.get(id as usize)?;
             Some((
                 id,
                 LiveStack {
-                    fds: live(&stack.fds_made, &stack.fds_closed),
-                    blocks: live(&stack.blocks_made, &stack.blocks_freed),
+                    fds: i64::from(stack.fds_made.load(Relaxed))
+                        - i64::from(stack.fds_closed.load(Relaxed)),
+                    blocks: stack.blocks_made.load(Relaxed) as i64
+                        - stack.blocks_freed.load(Relaxed) as i64,
                     bytes: stack.bytes_live.load(Relaxed) as i64,
                 },
             ))
@@ -329,7 +331,8 @@ impl std::ops::Deref for RegionMap {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LiveStack {
     pub(crate) fds: i64,
-    /// Counted in explain runs only.
+    /// Where heap blocks get stacks: counted where each does, as in explain runs, estimated where some do.
+    /// An estimate of `bytes` errs by `sqrt(interval * bytes)`.
     pub(crate) blocks: i64,
     pub(crate) bytes: i64,
 }

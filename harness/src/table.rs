@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4704;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4705;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -47,7 +47,7 @@ pub(crate) const STACK_PLACES: usize = 2 * STACKS;
 pub(crate) const FRAMES: usize = 64;
 /// How far a stack is looked for from its home place in the index.
 pub(crate) const STACK_PROBES: usize = 32;
-/// Buckets of live heap blocks, for explain runs.
+/// Buckets of tracked heap blocks.
 pub(crate) const BUCKETS: usize = 1 << 18;
 /// Blocks of one bucket. A bucket covers 256 bytes of address space, and glibc's smallest chunk is
 /// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
@@ -60,8 +60,8 @@ pub(crate) const ENTRY_PROBES: usize = 64;
 /// Longest name kept with an entry, in bytes. A longer path has no entry.
 pub(crate) const ENTRY_TEXT: usize = 320;
 
-/// Flag: take a stack for each heap block, and for each lock. Asked once, when a process opens its
-/// region.
+/// Flag: take a stack for each heap block, or for some of them ([`Control::heap_interval`]), and for each
+/// lock. Asked once, when a process opens its region.
 pub(crate) const FLAG_HEAP_STACKS: u32 = 1;
 /// Flag: take a stack for each descriptor.
 pub(crate) const FLAG_FD_STACKS: u32 = 2;
@@ -137,6 +137,8 @@ pub(crate) struct Control {
     pub(crate) steady: AtomicU32,
     /// Which repetition of `cx.steady` has just ended.
     pub(crate) steady_round: AtomicU32,
+    /// With [`FLAG_HEAP_STACKS`]: 0 or 1 for a stack for each heap block, more for one in about so many bytes.
+    pub(crate) heap_interval: AtomicU64,
 }
 
 /// Longest name of a case, in bytes.
@@ -254,6 +256,8 @@ pub(crate) struct Region {
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
+    /// How heap blocks get stacks in this process: 0 none does, 1 each, more for one in about so many bytes.
+    pub(crate) heap_interval: AtomicU64,
     /// Which shards have ever had an owner, a bit each, so that a reader need not touch the rest.
     pub(crate) shards_used: [AtomicU64; SHARDS / 64],
     /// Heap counters; the last is the shared one.
@@ -287,7 +291,9 @@ pub(crate) struct Region {
     pub(crate) entry_index: [AtomicU32; ENTRIES],
     /// Entries, found by their key.
     pub(crate) entries: [Entry; ENTRIES],
-    /// Live heap blocks, in explain runs.
+    /// How many blocks of `blocks` belong to each bucket, in it or spilled out of it.
+    pub(crate) tracked: [AtomicU8; BUCKETS],
+    /// Live heap blocks that were given a stack.
     pub(crate) blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
 }
 
@@ -305,6 +311,8 @@ pub(crate) struct Shard {
     pub(crate) frees: AtomicU64,
     /// Usable bytes taken back.
     pub(crate) free_bytes: AtomicU64,
+    /// Where blocks are sampled: the value of `alloc_bytes` up to which none holds a mark.
+    pub(crate) unmarked: AtomicU64,
     /// Creation stack of the thread that owns the shard now; 0 for the first thread.
     pub(crate) creation: AtomicU32,
 }
@@ -424,14 +432,14 @@ pub(crate) struct Stack {
     pub(crate) fds_made: AtomicU32,
     /// Descriptors made here and closed since.
     pub(crate) fds_closed: AtomicU32,
-    /// Heap blocks made here (explain runs).
-    pub(crate) blocks_made: AtomicU32,
-    /// Heap blocks made here and freed since (explain runs).
-    pub(crate) blocks_freed: AtomicU32,
     /// Creation stack of the thread that this one was taken on, 0 for the first thread: where it goes
     /// on, across the thread's start.
     pub(crate) parent: AtomicU32,
-    /// Bytes made here and not freed (explain runs).
+    /// Heap blocks made here, where they get stacks: an estimate where they are sampled, as are the next two.
+    pub(crate) blocks_made: AtomicU64,
+    /// Those of them that were freed since.
+    pub(crate) blocks_freed: AtomicU64,
+    /// Bytes made here and not freed.
     pub(crate) bytes_live: AtomicU64,
     /// Return addresses, innermost first.
     pub(crate) frames: [AtomicUsize; FRAMES],
@@ -499,19 +507,17 @@ pub(crate) fn text_hash(hash: u64, text: &[u8]) -> u64 {
 /// Where [`text_hash`] begins.
 pub(crate) const TEXT_HASH: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// One live heap block.
+/// One live heap block, and what it stands for: itself, or more where blocks are sampled.
 #[repr(C)]
 pub(crate) struct Block {
     /// Address; 0 free, 1 being written.
     pub(crate) address: AtomicUsize,
-    /// Usable size in bytes.
-    pub(crate) bytes: AtomicUsize,
+    /// How many usable bytes.
+    pub(crate) bytes: AtomicU64,
+    /// How many blocks.
+    pub(crate) blocks: AtomicU32,
     /// Creation stack.
     pub(crate) stack: AtomicU32,
-    /// Round of its birth.
-    pub(crate) round: AtomicU16,
-    /// Sample of its birth, cut to 16 bits.
-    pub(crate) sample: AtomicU16,
 }
 
 /// The bucket of an address: neighbours in memory are neighbours in the table, so that tracking a

@@ -1,0 +1,119 @@
+//! Tracked blocks: those that were given a stack, found by their address until they are freed.
+//!
+//! A block stands in the bucket of its address or in one of the next few. Each bucket counts the tracked
+//! blocks that belong to it, wherever they found room: that of most buckets is zero where blocks are
+//! sampled, and so a block that is not tracked is known by one look.
+
+use core::sync::atomic::Ordering::*;
+
+use crate::note;
+use crate::sample::Weight;
+use crate::table::{BUCKETS, Block, Control, Region, bucket};
+
+const FREE: usize = 0;
+const BUSY: usize = 1;
+/// How many neighbouring buckets a block may spill into. With their blocks the most that a bucket's count
+/// can come to.
+const SPILL: usize = 4;
+const _: () = assert!(SPILL * crate::table::BUCKET_BLOCKS <= u8::MAX as usize);
+
+/// What is known of a tracked block besides its address.
+pub(crate) struct Kept {
+    stack: u32,
+    weight: Weight,
+}
+
+/// Tracks a new block under the caller's stack, unless it is born in a round that only warms up.
+#[cold]
+#[inline(never)]
+pub(crate) fn enter(region: &Region, control: &Control, address: usize, weight: Weight) {
+    if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
+        return;
+    }
+    let kept = Kept { stack: note::stack_id(region, control), weight };
+    // What finds no room could never be taken off again.
+    if put(region, address, &kept)
+        && let Some(stack) = region.stacks.get(kept.stack as usize)
+    {
+        stack.blocks_made.fetch_add(weight.blocks.into(), Relaxed);
+        stack.bytes_live.fetch_add(weight.bytes, Relaxed);
+    }
+}
+
+/// Forgets a block that is about to be freed. It must happen before: afterwards another thread may own
+/// the same address.
+#[inline]
+pub(crate) fn forget(region: &Region, address: usize) {
+    if let Some(kept) = take(region, address) {
+        gone(region, &kept);
+    }
+}
+
+/// Takes a block out that may come back at the same address; until then its stack counts it as live.
+#[inline]
+pub(crate) fn take(region: &Region, address: usize) -> Option<Kept> {
+    // Who tracks none touches no page of the buckets.
+    let tracks = region.heap_interval.load(Relaxed) != 0;
+    if tracks && may_know(region, address) { find_and_take(region, address) } else { None }
+}
+
+/// Puts a block back that was taken out and not freed.
+#[cold]
+pub(crate) fn put_back(region: &Region, address: usize, kept: &Kept) {
+    if !put(region, address, kept) {
+        gone(region, kept);
+    }
+}
+
+/// A block that was taken out is freed.
+#[cold]
+pub(crate) fn gone(region: &Region, kept: &Kept) {
+    if let Some(stack) = region.stacks.get(kept.stack as usize) {
+        stack.blocks_freed.fetch_add(kept.weight.blocks.into(), Relaxed);
+        stack.bytes_live.fetch_sub(kept.weight.bytes, Relaxed);
+    }
+}
+
+/// Whether the block may be tracked. Whoever has its address has it from the thread that entered it, and
+/// so sees it counted, which it is as long as it stands here.
+#[inline(always)]
+pub(crate) fn may_know(region: &Region, address: usize) -> bool {
+    region.tracked[bucket(address)].load(Relaxed) != 0
+}
+
+/// Gives a block a slot; false where there is none.
+fn put(region: &Region, address: usize, kept: &Kept) -> bool {
+    for slot in window(region, address) {
+        if slot.address.load(Relaxed) == FREE
+            && slot.address.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok()
+        {
+            // Only who holds a slot counts, so the count never overflows.
+            region.tracked[bucket(address)].fetch_add(1, Relaxed);
+            slot.bytes.store(kept.weight.bytes, Relaxed);
+            slot.blocks.store(kept.weight.blocks, Relaxed);
+            slot.stack.store(kept.stack, Relaxed);
+            slot.address.store(address, Release);
+            return true;
+        }
+    }
+    region.dropped.fetch_add(1, Relaxed);
+    false
+}
+
+/// The address belongs to the calling thread until it is freed, so no one else writes this slot. The
+/// whole window is searched: a slot emptied in its front must not hide it.
+#[cold]
+#[inline(never)]
+fn find_and_take(region: &Region, address: usize) -> Option<Kept> {
+    let slot = window(region, address).find(|slot| slot.address.load(Relaxed) == address)?;
+    let weight = Weight { bytes: slot.bytes.load(Relaxed), blocks: slot.blocks.load(Relaxed) };
+    let kept = Kept { stack: slot.stack.load(Relaxed), weight };
+    region.tracked[bucket(address)].fetch_sub(1, Relaxed);
+    slot.address.store(FREE, Release);
+    Some(kept)
+}
+
+/// The slots where a block of this address may stand.
+fn window(region: &Region, address: usize) -> impl Iterator<Item = &Block> {
+    (0..SPILL).flat_map(move |spill| &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)])
+}

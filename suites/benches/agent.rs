@@ -1,8 +1,9 @@
 //! What the agent costs the process it is in, against the same process without it.
 //!
-//! `counting` is the agent with no stacks, `descriptor stacks` is how every trial runs, `heap stacks`
-//! is how a suspected one is run again. One operation is a malloc and its free, an open and its close, or
-//! a row put into SQLite; the figures are for a thousand. With two threads the slower one counts.
+//! `counting` is the agent with no stacks, `descriptor stacks` is how every trial runs, `heap samples`
+//! takes stacks for some heap blocks as well, and `heap stacks`, how a suspected trial is run again, for all.
+//! One operation is a malloc and its free, an open and its close, or a row put into SQLite; the figures are for
+//! a thousand. With two threads the slower one counts.
 
 mod in_turn;
 mod preload;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
 use in_turn::{Way, in_turn};
-use preload::Agent;
 use preload::table::{FLAG_FD_STACKS, FLAG_HEAP_STACKS};
+use preload::{Agent, Asked};
 
 /// Operations of one worker: some tens of milliseconds, so that its start does not matter.
 const MALLOCS: u64 = 1_000_000;
@@ -23,11 +24,16 @@ const ROWS: u64 = 20_000;
 /// With a stack for every block a malloc takes far longer.
 const TRACKED: u64 = 50_000;
 
+const COUNTING: Asked = (0, 0);
+const DESCRIPTOR_STACKS: Asked = (FLAG_FD_STACKS, 0);
+const HEAP_SAMPLES: Asked = (FLAG_FD_STACKS | FLAG_HEAP_STACKS, 32 * 1024);
+const HEAP_STACKS: Asked = (FLAG_FD_STACKS | FLAG_HEAP_STACKS, 0);
+
 /// Nanoseconds for one operation in a worker of its own.
-fn work(agent: Option<(&Agent, u32)>, what: &str, operations: u64, threads: u32) -> f64 {
+fn work(agent: Option<(&Agent, Asked)>, what: &str, operations: u64, threads: u32) -> f64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench-agent-worker"));
     command.args([what, &operations.to_string(), &threads.to_string()]);
-    let table = agent.map(|(agent, flags)| agent.table(flags));
+    let table = agent.map(|(agent, asked)| agent.table(asked));
     if let Some(table) = &table {
         table.preload(&mut command);
     }
@@ -54,8 +60,8 @@ fn agent(criterion: &mut Criterion) {
         ("1000 open+close", "open", OPENS, 1),
         ("1000 rows into SQLite", "insert", ROWS, 1),
     ] {
-        let way = |name, agent: Option<(_, u32)>| {
-            let tracked = agent.is_some_and(|(_, flags)| flags & FLAG_HEAP_STACKS != 0);
+        let way = |name, agent: Option<(_, Asked)>| {
+            let tracked = agent.is_some_and(|(_, asked)| asked == HEAP_STACKS);
             let operations = if tracked { operations.min(TRACKED) } else { operations };
             // A worker does the same work whatever number of iterations is asked for; its time for
             // one operation is scaled to a thousand, since a duration cannot tell parts of a nanosecond.
@@ -69,9 +75,10 @@ fn agent(criterion: &mut Criterion) {
             title,
             vec![
                 way("no agent", None),
-                way("counting", Some((&agent, 0))),
-                way("descriptor stacks", Some((&agent, FLAG_FD_STACKS))),
-                way("heap stacks", Some((&agent, FLAG_FD_STACKS | FLAG_HEAP_STACKS))),
+                way("counting", Some((&agent, COUNTING))),
+                way("descriptor stacks", Some((&agent, DESCRIPTOR_STACKS))),
+                way("heap samples", Some((&agent, HEAP_SAMPLES))),
+                way("heap stacks", Some((&agent, HEAP_STACKS))),
             ],
         );
     }

@@ -15,6 +15,10 @@ pub(crate) mod table;
 
 use table::Control;
 
+/// What the agent is asked for: `FLAG_*`, and with heap stacks of how many bytes one is taken, 0 for a stack
+/// for each block.
+pub(crate) type Asked = (u32, u64);
+
 /// The agent that the harness preloads into a trial of this build.
 pub(crate) struct Agent {
     pub(crate) path: PathBuf,
@@ -37,7 +41,7 @@ impl Agent {
     }
 
     /// A directory like a trial's, on the file system where trials have theirs.
-    pub(crate) fn table(&self, flags: u32) -> Table<'_> {
+    pub(crate) fn table(&self, (flags, interval): Asked) -> Table<'_> {
         let base = self.path.ancestors().nth(2).expect("the agent lies below a directory");
         let directory = TempDir::with_prefix_in("bench-", base).expect("a directory");
         let file = File::create_new(directory.path().join(table::CONTROL_FILE)).expect("a file");
@@ -53,6 +57,8 @@ impl Agent {
         ] {
             file.write_all_at(&bytes, offset as u64).expect("room");
         }
+        let at = offset_of!(Control, heap_interval) as u64;
+        file.write_all_at(&interval.to_ne_bytes(), at).expect("room");
         let magic = offset_of!(Control, magic) as u64;
         file.write_all_at(&table::MAGIC.to_ne_bytes(), magic).expect("room");
         Table { agent: self, directory }

@@ -53,7 +53,7 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     #[expect(clippy::disallowed_methods, reason = "ended and reaped on drop")]
     fn start(agent: &'a Agent, descriptors: usize, pairs: usize) -> Option<Self> {
-        let table = agent.table(0);
+        let table = agent.table((0, 0));
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench-agent-worker"));
         command.args(["hold", &descriptors.to_string(), &pairs.to_string()]);
         command.stdin(Stdio::piped());

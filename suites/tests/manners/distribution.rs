@@ -12,9 +12,9 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use watertight_suites::wait_for;
 
-use crate::preload::table::{FLAG_FD_STACKS, REGION_ENDING, Region, SHARDS, Shard};
+use crate::preload::table::{REGION_ENDING, Region, SHARDS, Shard};
 use crate::preload::{Agent, Table};
-use crate::twice::{plain, preloaded};
+use crate::twice::{MODES, TRIAL, plain, preloaded};
 
 /// A command with that program, where it is installed.
 fn installed(program: &str) -> Option<Command> {
@@ -79,12 +79,12 @@ impl Drop for Server {
     }
 }
 
-/// Runs the same three times: without the agent, as in a trial, as in an explain run.
+/// Runs the same without the agent and in all its modes.
 fn all_ways<T: PartialEq + std::fmt::Debug>(run: impl Fn(Option<&Table<'_>>) -> T) {
     let agent = Agent::find();
     let expected = run(None);
-    for (mode, flags) in crate::twice::MODES {
-        assert_eq!(run(Some(&agent.table(flags))), expected, "with {mode}");
+    for (mode, asked) in MODES {
+        assert_eq!(run(Some(&agent.table(asked))), expected, "with {mode}");
     }
 }
 
@@ -256,6 +256,6 @@ fn parts_of_cpythons_own_tests() {
     let expected = plain(command());
     let expected = (expected.status, outcomes(&expected.out));
     assert!(expected.1.len() > 200, "its tests ran: {expected:?}");
-    let outcome = preloaded(command(), &Agent::find(), FLAG_FD_STACKS);
+    let outcome = preloaded(command(), &Agent::find(), TRIAL);
     assert_eq!((outcome.status, outcomes(&outcome.out)), expected, "{}", outcome.err);
 }

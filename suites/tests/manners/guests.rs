@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use watertight_suites::guest::WORKED;
 
 use crate::preload::Agent;
-use crate::preload::table::{FLAG_FD_STACKS, Fd, REGION_ENDING, Region};
-use crate::twice::{plain, same, success, terminated};
+use crate::preload::table::{Fd, REGION_ENDING, Region};
+use crate::twice::{TRIAL, plain, same, success, terminated};
 
 /// A guest as a program; the directory is its own, and gone with it.
 struct Guest {
@@ -91,7 +91,7 @@ fn vfork() {
     const KEPT: usize = 50;
     let guest = Guest::new("vfork", &[]).expect("the guest compiles");
     let agent = Agent::find();
-    let table = agent.table(FLAG_FD_STACKS);
+    let table = agent.table(TRIAL);
     let mut command = guest.command();
     table.preload(&mut command);
     assert!(command.stdout(Stdio::piped()).output().expect("it starts").status.success());

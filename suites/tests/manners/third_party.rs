@@ -10,8 +10,7 @@ use serde_json::Value;
 use watertight_suites::published::{Suite, cargo, fetch, outcomes};
 
 use crate::preload::Agent;
-use crate::preload::table::FLAG_FD_STACKS;
-use crate::twice::{Outcome, plain, preloaded};
+use crate::twice::{Outcome, TRIAL, plain, preloaded};
 
 /// Files, sockets, processes, signals, threads, mappings, terminals. Quick to build and to run.
 const SUITES: [Suite; 7] = [
@@ -76,7 +75,7 @@ fn suites_of_published_crates_have_the_same_outcomes() {
             };
             let expected =
                 [plain(command()), plain(command())].map(|outcome| outcomes_of(&outcome));
-            let with = outcomes_of(&preloaded(command(), &agent, FLAG_FD_STACKS));
+            let with = outcomes_of(&preloaded(command(), &agent, TRIAL));
             let certain =
                 expected[0].iter().filter(|(test, first)| expected[1].get(*test) == Some(first));
             let (same, other): (Vec<_>, Vec<_>) =

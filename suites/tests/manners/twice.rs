@@ -11,15 +11,21 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use watertight_suites::wait_within;
 
-use crate::preload::Agent;
 use crate::preload::table::{self, Control, FLAG_FD_STACKS, FLAG_HEAP_STACKS};
+use crate::preload::{Agent, Asked};
 
 /// Longest time for one run; the slowest suite takes half a minute on a busy machine.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What the agent does in a trial, and what in an explain run.
-pub(crate) const MODES: [(&str, u32); 2] =
-    [("descriptor stacks", FLAG_FD_STACKS), ("heap stacks", FLAG_FD_STACKS | FLAG_HEAP_STACKS)];
+/// What the agent does in a trial.
+pub(crate) const TRIAL: Asked = (FLAG_FD_STACKS, 0);
+/// That, what it does in an explain run, and what where it samples the heap: more blocks than it would, so that
+/// many are tracked and many are not.
+pub(crate) const MODES: [(&str, Asked); 3] = [
+    ("descriptor stacks", TRIAL),
+    ("heap stacks", (FLAG_FD_STACKS | FLAG_HEAP_STACKS, 0)),
+    ("heap samples", (FLAG_FD_STACKS | FLAG_HEAP_STACKS, 1024)),
+];
 
 /// How a run ended and what it printed.
 #[derive(Debug, PartialEq)]
@@ -35,8 +41,8 @@ pub(crate) fn plain(mut command: Command) -> Outcome {
 }
 
 /// Runs a program to its end with the agent, as the main process of a trial. It must have been measured.
-pub(crate) fn preloaded(mut command: Command, agent: &Agent, flags: u32) -> Outcome {
-    let table = agent.table(flags);
+pub(crate) fn preloaded(mut command: Command, agent: &Agent, asked: Asked) -> Outcome {
+    let table = agent.table(asked);
     table.preload(&mut command);
     let outcome = run(&mut command);
     table.region();
@@ -81,7 +87,7 @@ fn text(file: &mut File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Runs a program plainly and in both modes of the agent, and compares.
+/// Runs a program plainly and in all modes of the agent, and compares.
 ///
 /// # Panics
 /// Where they differ, or the plain one ends by a signal that it was not meant to end by.
@@ -95,8 +101,8 @@ pub(crate) fn same(command: impl Fn() -> Command, meant: impl Fn(ExitStatus) -> 
         expected.err
     );
     let agent = Agent::find();
-    for (mode, flags) in MODES {
-        let outcome = preloaded(command(), &agent, flags);
+    for (mode, asked) in MODES {
+        let outcome = preloaded(command(), &agent, asked);
         assert_eq!(outcome.status, expected.status, "with {mode}: {}{}", outcome.out, outcome.err);
         assert_eq!(outcome.out, expected.out, "with {mode}");
         assert_eq!(outcome.err, expected.err, "with {mode}");

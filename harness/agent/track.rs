@@ -1,8 +1,10 @@
 //! Tracked blocks: those that were given a stack, found by their address until they are freed.
 //!
-//! A block stands in the bucket of its address or in one of the next few. Each bucket counts the tracked
-//! blocks that belong to it, wherever they found room: that of most buckets is zero where blocks are
-//! sampled, and so a block that is not tracked is known by one look.
+//! Each bucket of addresses counts the tracked blocks in it: where blocks are sampled most have none, and so a
+//! block that is not tracked is known by one look. The blocks themselves stand where their bucket says, or in
+//! one of the next few places: in an explain run in the bucket itself, so that neighbours in memory are
+//! neighbours in the table; where blocks are sampled, which are few and anywhere, close together, so that the
+//! memory of the process does not grow by what we write while it runs.
 
 use core::sync::atomic::Ordering::*;
 
@@ -12,9 +14,12 @@ use crate::table::{BUCKETS, Block, Control, Region, bucket};
 
 const FREE: usize = 0;
 const BUSY: usize = 1;
-/// How many neighbouring buckets a block may spill into. With their blocks the most that a bucket's count
-/// can come to.
+/// How many neighbouring places a block may spill into. With their blocks the most that a bucket's count
+/// can come to, since its blocks all have the same place.
 const SPILL: usize = 4;
+/// Places of sampled blocks, a power of two: 3 MiB for 131,072 blocks, with 32 KiB between samples about
+/// those of a heap of 4 GiB.
+const SAMPLED_PLACES: usize = 1 << 13;
 const _: () = assert!(SPILL * crate::table::BUCKET_BLOCKS <= u8::MAX as usize);
 
 /// What is known of a tracked block besides its address.
@@ -115,5 +120,17 @@ fn find_and_take(region: &Region, address: usize) -> Option<Kept> {
 
 /// The slots where a block of this address may stand.
 fn window(region: &Region, address: usize) -> impl Iterator<Item = &Block> {
-    (0..SPILL).flat_map(move |spill| &region.blocks[(bucket(address) + spill) & (BUCKETS - 1)])
+    let place = place(region, bucket(address));
+    (0..SPILL).flat_map(move |spill| &region.blocks[(place + spill) & (BUCKETS - 1)])
+}
+
+/// The place of a bucket's blocks.
+#[inline]
+fn place(region: &Region, bucket: usize) -> usize {
+    /// A part of the golden ratio (Fibonacci hashing): what is aligned is spread as well as what is not.
+    const RATIO: u32 = 0x9e37_79b1;
+    match region.heap_interval.load(Relaxed) {
+        0 | 1 => bucket,
+        _ => (bucket as u32).wrapping_mul(RATIO) as usize >> (32 - SAMPLED_PLACES.trailing_zeros()),
+    }
 }

@@ -47,7 +47,7 @@ pub(crate) const STACK_PLACES: usize = 2 * STACKS;
 pub(crate) const FRAMES: usize = 64;
 /// How far a stack is looked for from its home place in the index.
 pub(crate) const STACK_PROBES: usize = 32;
-/// Buckets of tracked heap blocks.
+/// Buckets of addresses of heap blocks.
 pub(crate) const BUCKETS: usize = 1 << 18;
 /// Blocks of one bucket. A bucket covers 256 bytes of address space, and glibc's smallest chunk is
 /// 32: eight blocks fit without a collision, and another 256 bytes may share the bucket.
@@ -291,9 +291,9 @@ pub(crate) struct Region {
     pub(crate) entry_index: [AtomicU32; ENTRIES],
     /// Entries, found by their key.
     pub(crate) entries: [Entry; ENTRIES],
-    /// How many blocks of `blocks` belong to each bucket, in it or spilled out of it.
+    /// How many blocks of `blocks` have their address in each bucket.
     pub(crate) tracked: [AtomicU8; BUCKETS],
-    /// Live heap blocks that were given a stack.
+    /// Live heap blocks that were given a stack, in the order of their buckets where each is.
     pub(crate) blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
 }
 

@@ -300,6 +300,28 @@ fn a_realloc_that_fails_leaves_the_block_as_it_was() {
     assert!((100_000..100_100).contains(&kept.bytes), "{kept:?}");
 }
 
+/// A block of so many bytes has as many zeroes at the end of its address.
+const ALIGNED: usize = 1 << 16;
+
+#[inline(never)]
+fn aligns() -> *mut c_void {
+    // SAFETY: any size may be asked for that is a multiple of the alignment.
+    std::hint::black_box(unsafe { libc::aligned_alloc(ALIGNED, ALIGNED) })
+}
+
+/// Addresses that have most of their bits in common have places of their own.
+#[test]
+fn blocks_find_room_however_they_are_aligned() {
+    const COUNT: usize = 4000;
+    if inside().is_some() {
+        let blocks: Vec<_> = (0..COUNT).map(|_| aligns()).collect();
+        blocks.into_iter().step_by(2).for_each(free);
+        return;
+    }
+    let ran = &run("blocks_find_room_however_they_are_aligned", INTERVAL)[0];
+    assert_eq!(ran.live("aligns").blocks, COUNT as i64 / 2);
+}
+
 /// More than there are shards, all alive at once: some share the last one.
 const THREADS: usize = table::SHARDS + 100;
 /// A thread that does so little needs little.

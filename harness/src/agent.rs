@@ -1,8 +1,8 @@
 //! The embedded agent, and how it reaches a process: a file in a private directory, named in `LD_PRELOAD`.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::table::ENV_TABLE;
@@ -81,10 +81,10 @@ fn is_intact(path: &Path) -> bool {
 /// Writes the object beside its place and renames it there, so that nobody ever loads half of it.
 fn write(directory: &Path, path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
-    let partial = directory.join(format!("{OBJECT_NAME}.{}", std::process::id()));
-    let mut file =
-        File::options().write(true).create(true).truncate(true).mode(0o500).open(&partial)?;
+    // Under a name of its own: other processes and threads may write it just now.
+    let mode = Permissions::from_mode(0o500);
+    let mut file = tempfile::Builder::new().prefix(OBJECT_NAME).permissions(mode).tempfile_in(directory)?;
     file.write_all(OBJECT)?;
-    drop(file);
-    fs::rename(&partial, path)
+    file.persist(path)?;
+    Ok(())
 }

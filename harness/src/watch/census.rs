@@ -96,10 +96,11 @@ impl Census {
 
     fn heap(&mut self, notes: &Notes) {
         for (stack, live) in notes.region.live_stacks() {
-            if live.bytes > 0 && live.blocks > 0 {
+            // Of a sampled block that stands for less than one, the bytes are known.
+            if live.bytes > 0 {
                 let group = self.group(Key::Stack(Resource::Heap, stack));
                 group.amount += live.bytes as u64;
-                group.what = crate::judge::blocks_text(live.blocks);
+                group.what = crate::judge::blocks_text(live.blocks.max(1));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a watch comes to: one trial for the ledger.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use watertight_report::metric;
 use watertight_report::model::{
@@ -63,6 +64,12 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     trial.unmeasured = unmeasured;
     trial.findings = findings;
     trial.notes.extend(too_few);
+    let dropped: u32 = all().filter_map(|it| Some(it.notes.as_ref()?.region.dropped.load(Relaxed))).sum();
+    if dropped > 0 {
+        trial.notes.push(format!(
+            "{dropped} things found no room in the agent's notes, so not all that grew has its line."
+        ));
+    }
     if watch.was_crowded {
         trial.notes.push(format!(
             "More than {} descendants lived at once; the others were counted and not looked into.",

@@ -130,7 +130,14 @@ pub(crate) unsafe fn plan(path: *const c_char, envp: Environment) -> Option<Plan
         }
         bytes(path).rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     };
-    (!LEFT_ALONE.contains(&name)).then_some(plan)
+    (!LEFT_ALONE.contains(&name) && is_reachable()).then_some(plan)
+}
+
+/// Whether the program about to start may load us: one that has given up its rights may not read our folder any
+/// more, and the dynamic linker would complain on its stderr.
+fn is_reachable() -> bool {
+    let path = AGENT.load(Acquire);
+    !path.is_null() && sys::may_read(path)
 }
 
 impl Plan {

@@ -266,6 +266,14 @@ pub(crate) fn exists(at: i32, path: *const u8) -> bool {
     result != ENOENT
 }
 
+/// Whether this process may read a file (access(2), as the dynamic linker asks at each start of a program).
+pub(crate) fn may_read(path: *const u8) -> bool {
+    const ACCESS: usize = 21;
+    const R_OK: usize = 4;
+    // SAFETY: the path ends with NUL.
+    unsafe { syscall(ACCESS, [path as usize, R_OK, 0, 0, 0, 0]) == 0 }
+}
+
 /// The working directory, without a NUL; none where it does not fit or cannot be told.
 pub(crate) fn cwd(buffer: &mut [u8]) -> Option<usize> {
     // SAFETY: the kernel writes at most the buffer's length and gives the length with its NUL.

@@ -83,7 +83,8 @@ fn write(directory: &Path, path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
     // Under a name of its own: other processes and threads may write it just now.
     let mode = Permissions::from_mode(0o500);
-    let mut file = tempfile::Builder::new().prefix(OBJECT_NAME).permissions(mode).tempfile_in(directory)?;
+    let mut file =
+        tempfile::Builder::new().prefix(OBJECT_NAME).permissions(mode).tempfile_in(directory)?;
     file.write_all(OBJECT)?;
     file.persist(path)?;
     Ok(())

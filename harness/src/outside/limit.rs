@@ -5,7 +5,7 @@ use std::io;
 use super::{Reading, Unavailable};
 use crate::machine::port_range;
 use crate::probe::cgroup::{self, GroupMemory};
-use crate::probe::{network, state};
+use crate::probe::{memory, network, state};
 
 /// Limits that a process which grows will meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Limits {
     pub mappings: Reading<u64>,
     /// Memory of its control group.
     pub memory: Reading<GroupMemory>,
+    /// What is left of the machine's memory, in bytes.
+    pub available: Reading<u64>,
     /// First and last port that a connection to one and the same address is given, in its network
     /// (`net.ipv4.ip_local_port_range`).
     pub ports: Reading<(u16, u16)>,
@@ -26,7 +28,13 @@ impl Limits {
     pub(super) fn read(pid: u32) -> Self {
         let descriptors = state::descriptor_limit(pid)
             .ok_or_else(|| Unavailable::new(format!("/proc/{pid}/limits cannot be read")));
-        Self { descriptors, mappings: mappings(), memory: cgroup::memory(pid), ports: ports(pid) }
+        Self {
+            descriptors,
+            mappings: mappings(),
+            memory: cgroup::memory(pid),
+            available: memory::available(),
+            ports: ports(pid),
+        }
     }
 
     pub(super) fn unavailable(reason: &Unavailable) -> Self {
@@ -35,6 +43,7 @@ impl Limits {
             descriptors: Err(reason()),
             mappings: Err(reason()),
             memory: Err(reason()),
+            available: Err(reason()),
             ports: Err(reason()),
         }
     }

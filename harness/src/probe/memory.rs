@@ -37,6 +37,14 @@ pub(crate) fn mapped_in(status: &str) -> Option<u64> {
     bytes(status, "VmSize:")
 }
 
+/// What programs may still take of the machine's memory without swapping, in bytes (`MemAvailable` of
+/// `/proc/meminfo`, proc(5)).
+pub(crate) fn available() -> Result<u64, Unavailable> {
+    const PATH: &str = "/proc/meminfo";
+    bytes(&read(PATH)?, "MemAvailable:")
+        .ok_or_else(|| Unavailable::new(format!("{PATH} does not tell what is available")))
+}
+
 /// The process's share in bytes: a page that n processes share counts one n-th (`Pss` of
 /// `/proc/PID/smaps_rollup`, proc(5)). The kernel walks all pages for it, 1 ms for about 100 MB, and the
 /// process cannot map or unmap meanwhile.
@@ -62,6 +70,11 @@ mod tests {
         let text = "VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         assert_eq!(parse(text), Some(Resident { now: 1 << 20, peak: 2 << 20 }));
         assert_eq!(mapped_in("VmSize:\t 8 kB\n"), Some(8192));
+    }
+
+    #[test]
+    fn the_machine_has_memory_left() {
+        assert!(available().unwrap() > 1 << 20);
     }
 
     #[test]

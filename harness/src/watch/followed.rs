@@ -178,9 +178,7 @@ impl Followed {
 
     /// Enters what was read anew into the past.
     fn enter(&mut self, snapshot: &Snapshot, sample: &Sample, at: Duration) {
-        let Limits { memory, .. } = &snapshot.limits;
-        // What the group leaves it: others use of the group's memory as well.
-        let room = memory.as_ref().ok().and_then(|it| Some(it.max?.saturating_sub(it.current)));
+        let left = memory_left(&snapshot.limits);
         let [held, mappings, family] = [
             is_new(&snapshot.held, &mut self.taken[0]),
             is_new(&snapshot.mappings, &mut self.taken[1]),
@@ -203,7 +201,7 @@ impl Followed {
                 metric::MAPPING => given.map(|limit| Limit::new("vm.max_map_count", limit)),
                 metric::TIME_WAIT => given.map(|limit| Limit::new("ephemeral ports", limit)),
                 metric::HEAP_BYTES | metric::RSS_BYTES => {
-                    room.map(|room| Limit::new("what its cgroup leaves it,", (value + room) as f64))
+                    left.map(|(name, left)| Limit::new(name, (value + left) as f64))
                 }
                 _ => None,
             };
@@ -231,6 +229,15 @@ impl Followed {
 /// Whether a reading was taken since the last one that was looked at.
 fn is_new<T>(reading: &Paced<T>, last: &mut Option<Instant>) -> bool {
     last.replace(reading.at) != Some(reading.at)
+}
+
+/// How much memory it may still take, and of what: others take of it as well.
+fn memory_left(limits: &Limits) -> Option<(&'static str, u64)> {
+    let group = limits.memory.as_ref().ok().and_then(|it| Some(it.max?.saturating_sub(it.current)));
+    let machine = limits.available.as_ref().ok().copied();
+    let group = group.filter(|left| machine.is_none_or(|machine| *left <= machine));
+    let machine = machine.map(|left| ("memory of the machine", left));
+    group.map(|left| ("memory of its cgroup", left)).or(machine)
 }
 
 fn limits(limits: &Limits) -> std::collections::BTreeMap<String, u64> {

@@ -64,7 +64,8 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     trial.unmeasured = unmeasured;
     trial.findings = findings;
     trial.notes.extend(too_few);
-    let dropped: u32 = all().filter_map(|it| Some(it.notes.as_ref()?.region.dropped.load(Relaxed))).sum();
+    let dropped: u32 =
+        all().filter_map(|it| Some(it.notes.as_ref()?.region.dropped.load(Relaxed))).sum();
     if dropped > 0 {
         trial.notes.push(format!(
             "{dropped} things found no room in the agent's notes, so not all that grew has its line."

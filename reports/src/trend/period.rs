@@ -51,13 +51,17 @@ pub(super) fn of(samples: &[Sample]) -> Option<Period> {
     if rises.len() < RISES_MIN {
         return None;
     }
-    let gaps: Vec<f64> = rises.windows(2).map(|two| two[1].at_s - two[0].at_s).collect();
-    let guess = median(gaps.clone());
-    let intervals = samples.windows(2).map(|two| two[1].at_s - two[0].at_s);
-    if guess < 2.0 * median(intervals.collect()) {
+    let guess = median(gaps(&rises));
+    let interval = median(samples.windows(2).map(|two| two[1].at_s - two[0].at_s).collect());
+    if guess < 2.0 * interval {
         return None;
     }
 
+    let rises = whole(rises, (1.5 * interval).min(guess / 2.0));
+    let gaps = gaps(&rises);
+    if rises.len() < RISES_MIN {
+        return None;
+    }
     let periods: Vec<f64> = gaps.iter().map(|gap| (gap / guess).round().max(1.0)).collect();
     let count: f64 = periods.iter().sum();
     let seconds = gaps.iter().sum::<f64>() / count;
@@ -68,6 +72,29 @@ pub(super) fn of(samples: &[Sample]) -> Option<Period> {
     }
     let added = rises[1..].iter().map(|rise| rise.size).sum::<f64>() / count;
     Some(Period { seconds, added, rises: rises.len() })
+}
+
+fn gaps(rises: &[Rise]) -> Vec<f64> {
+    rises.windows(2).map(|two| two[1].at_s - two[0].at_s).collect()
+}
+
+/// What rises in two samples, because one was taken in the midst of it, is one rise.
+fn whole(rises: Vec<Rise>, within_s: f64) -> Vec<Rise> {
+    let mut whole: Vec<Rise> = Vec::with_capacity(rises.len());
+    let mut last_s = f64::NEG_INFINITY;
+    for rise in rises {
+        let is_same = rise.at_s - last_s < within_s;
+        // The one before may be such a half already: three in a row are two rises.
+        last_s = if is_same { f64::NEG_INFINITY } else { rise.at_s };
+        match whole.last_mut().filter(|_| is_same) {
+            Some(first) => {
+                first.at_s = first.at_s.midpoint(rise.at_s);
+                first.size += rise.size;
+            }
+            None => whole.push(rise),
+        }
+    }
+    whole
 }
 
 /// The rises that a running median of `width` leaves; `None` where it leaves flicker.
@@ -107,6 +134,16 @@ mod tests {
         assert_eq!(period, Period { seconds: 5.0, added: 1.0, rises: 5 });
         let period = sampled(each_second(300), |s| 3.0 * (s / 4.6).floor()).unwrap();
         assert!((period.seconds - 4.6).abs() < 0.02 && period.added == 3.0, "{period:?}");
+    }
+
+    #[test]
+    fn a_sample_in_the_midst_of_a_rise_does_not_split_it() {
+        // Two things are opened 20 ms apart, every 3.01 s.
+        let opened = |s: f64| (s / 3.01).floor() + ((s - 0.02) / 3.01).floor();
+        let tenths = (0..1_200).map(|tenth| f64::from(tenth) / 10.0);
+        let period = sampled(tenths, opened).unwrap();
+        assert!((period.seconds - 3.01).abs() < 0.01, "{period:?}");
+        assert!((period.added - 2.0).abs() < 0.01, "{period:?}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use crate::outside::{self, Ending, OpenError, Reading, Relative, Subject};
 use crate::symbol::Symbolizer;
 use census::Census;
 use clock::Clock;
-use followed::Followed;
+use followed::{Followed, Seen};
 use told::{Relatives, Who};
 
 /// Descendants that are looked into; more are counted.
@@ -93,8 +93,9 @@ pub struct Watch {
     main: Followed,
     /// Living descendants, by their identity.
     family: BTreeMap<(u32, u64), Followed>,
-    /// Those that have ended and were seen for long enough, and earlier processes of the name.
-    past: Vec<Followed>,
+    /// What was seen, for long enough, of those that have ended or run another program, and of earlier processes of
+    /// the name.
+    past: Vec<Seen>,
     ticks: u64,
     relatives: Relatives,
     /// Whether something of the main process could not be read at the last look.
@@ -137,12 +138,12 @@ impl Watch {
 
     /// Its command line, without the folder of the program.
     pub fn command(&self) -> &str {
-        &self.main.command
+        &self.main.seen.command
     }
 
     /// Whether the lines are known that make what it holds.
     pub fn has_lines(&self) -> bool {
-        self.main.notes.is_some()
+        self.main.seen.notes.is_some()
     }
 
     /// How long it has been watched.
@@ -183,7 +184,7 @@ impl Watch {
     pub fn tick(&mut self, times: u64) {
         self.ticks += times;
         for followed in [&mut self.main].into_iter().chain(self.family.values_mut()) {
-            followed.history.tick(times);
+            followed.seen.history.tick(times);
         }
     }
 
@@ -197,7 +198,7 @@ impl Watch {
         let Some(last) = &self.main.last else { return Vec::new() };
         let census = self.main.census(last, 0.0);
         let all = census.grown_since(&Census::default(), None);
-        let made = sites::made(all, self.main.notes.as_ref(), &self.symbols);
+        let made = sites::made(all, self.main.seen.notes.as_ref(), &self.symbols);
         let mut holdings: Vec<Holding> = Vec::new();
         for Made { resource, what, growth, creation } in made {
             let site = creation.and_then(|creation| creation.site);
@@ -227,6 +228,7 @@ impl Watch {
     fn look_at_all(&mut self, whole: bool) -> Look {
         let mut look = Look::default();
         if self.main.is_over() && !self.found_again(&mut look) {
+            self.meet();
             self.look_at_family(whole, &mut look);
             return look;
         }
@@ -244,6 +246,9 @@ impl Watch {
         if !self.main.is_over() {
             look.samples.push(seen.sample);
         }
+        if let Some(replaced) = seen.replaced {
+            self.remember(replaced);
+        }
         self.meet();
         self.look_at_family(whole, &mut look);
         if self.main.is_over() {
@@ -258,7 +263,7 @@ impl Watch {
             return format!(
                 "process {} ({}) had ended before it was looked at",
                 self.pid(),
-                self.main.command
+                self.main.seen.command
             );
         }
         let lines = match (self.has_lines(), self.settings.expects_notes) {
@@ -268,7 +273,7 @@ impl Watch {
             }
             (false, false) => "it is seen from outside, so no lines are known",
         };
-        format!("watching process {} ({}); {lines}", self.pid(), self.main.command)
+        format!("watching process {} ({}); {lines}", self.pid(), self.main.seen.command)
     }
 
     /// Says once what of the process cannot be read, and again when that is another thing.
@@ -314,30 +319,29 @@ impl Watch {
     }
 
     fn look_at_family(&mut self, whole: bool, look: &mut Look) {
+        let mut past = Vec::new();
         for followed in self.family.values_mut() {
             let seen = followed.look(&self.clock, self.ticks, whole);
             look.events.extend(who(followed).tell(&seen.events, &mut self.relatives, &self.clock));
+            past.extend(seen.replaced);
             if !followed.is_over() {
                 look.samples.push(seen.sample);
             }
         }
-        let over: Vec<(u32, u64)> = self
-            .family
-            .iter()
-            .filter(|(_, it)| it.is_over())
-            .map(|(identity, _)| *identity)
-            .collect();
-        for identity in over {
-            if let Some(followed) = self.family.remove(&identity) {
-                self.remember(followed);
+        for (identity, followed) in std::mem::take(&mut self.family) {
+            if followed.is_over() {
+                past.push(followed.seen);
+            } else {
+                self.family.insert(identity, followed);
             }
         }
+        past.into_iter().for_each(|seen| self.remember(seen));
     }
 
     /// Keeps what has ended for the verdict, where enough of it was seen.
-    fn remember(&mut self, followed: Followed) {
-        if followed.history.is_long() && self.past.len() < PAST_MAX {
-            self.past.push(followed);
+    fn remember(&mut self, seen: Seen) {
+        if seen.history.is_long() && self.past.len() < PAST_MAX {
+            self.past.push(seen);
         }
     }
 
@@ -349,7 +353,7 @@ impl Watch {
         let before = std::mem::replace(&mut self.main, Followed::new(subject, true));
         let said = format!("{name} is back as process {pid}; what is counted begins anew");
         look.events.push(who(&self.main).event("again", said, &self.clock));
-        self.remember(before);
+        self.remember(before.seen);
         true
     }
 
@@ -373,8 +377,8 @@ fn who(followed: &Followed) -> Who<'_> {
     let limits = followed.last.as_ref().map(|last| &last.limits);
     Who {
         pid: followed.subject.pid(),
-        command: &followed.command,
-        is_main: followed.is_main,
+        command: &followed.seen.command,
+        is_main: followed.seen.is_main,
         group: limits.and_then(|limits| limits.memory.as_ref().ok()),
     }
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use watertight_report::metric;
-use watertight_report::model::SUBJECT_TEST;
 use watertight_report::trend::Limit;
 use watertight_report::watch::Sample;
 
@@ -16,25 +15,47 @@ use crate::outside::{
 };
 use crate::probe::process;
 
-/// One process, of which the watched program is the main one.
-pub(crate) struct Followed {
-    pub(crate) subject: Subject,
+/// What was seen of one program in one process; after an exec there is another.
+pub(crate) struct Seen {
+    pub(crate) pid: u32,
+    /// Whether it is the watched process itself, or was.
     pub(crate) is_main: bool,
     /// The command line, without the folder of the program.
     pub(crate) command: String,
     /// The file name of the program: what it runs may call itself otherwise on its command line.
     pub(crate) program: String,
-    /// Start, in milliseconds since the Unix epoch.
-    started_ms: Option<u64>,
     /// Whether it has a network that is not ours, and so perhaps its own.
     pub(crate) has_own_net: bool,
     pub(crate) notes: Option<Notes>,
     pub(crate) history: History,
+}
+
+impl Seen {
+    fn nothing(pid: u32, is_main: bool) -> Self {
+        let network = process::network(pid);
+        Self {
+            pid,
+            is_main,
+            command: process::command_line(pid),
+            program: process::stat(pid).map(|stat| stat.name).unwrap_or_default(),
+            has_own_net: network.is_some() && network != process::network(std::process::id()),
+            notes: None,
+            history: History::default(),
+        }
+    }
+}
+
+/// One process that lives, or has just ended.
+pub(crate) struct Followed {
+    pub(crate) subject: Subject,
+    pub(crate) seen: Seen,
+    /// Start, in milliseconds since the Unix epoch.
+    started_ms: Option<u64>,
     pub(crate) last: Option<Snapshot>,
     looks: u64,
     /// What the last census took.
     census_cost: Duration,
-    /// When the dear readings in `history` were taken.
+    /// When the dear readings in its history were taken.
     taken: [Option<Instant>; 3],
 }
 
@@ -42,6 +63,8 @@ pub(crate) struct Followed {
 pub(crate) struct Look {
     pub(crate) sample: Sample,
     pub(crate) events: Vec<Event>,
+    /// What was seen of the program before, where it runs another one now.
+    pub(crate) replaced: Option<Seen>,
     /// Why its notes, which are there, cannot be read; told once.
     pub(crate) unreadable_notes: Option<Unavailable>,
 }
@@ -49,27 +72,16 @@ pub(crate) struct Look {
 impl Followed {
     pub(crate) fn new(subject: Subject, is_main: bool) -> Self {
         let pid = subject.pid();
-        let network = process::network(pid);
         let age_ms = process::stat(pid).ok().and_then(|stat| process::age_ms(&stat));
         Self {
-            command: process::command_line(pid),
-            program: process::stat(pid).map(|stat| stat.name).unwrap_or_default(),
+            seen: Seen::nothing(pid, is_main),
             started_ms: age_ms.map(|age| Clock::unix_ms().saturating_sub(age)),
-            has_own_net: network.is_some() && network != process::network(std::process::id()),
             subject,
-            is_main,
-            notes: None,
-            history: History::default(),
             last: None,
             looks: 0,
             census_cost: Duration::ZERO,
             taken: [None; 3],
         }
-    }
-
-    /// As the record's findings name it.
-    pub(crate) fn name(&self) -> &str {
-        if self.is_main { SUBJECT_TEST } else { &self.command }
     }
 
     /// What has ended is not looked at any more.
@@ -86,17 +98,18 @@ impl Followed {
         };
         let events =
             self.last.as_ref().map_or_else(Vec::new, |last| outside::events(last, &snapshot));
-        if events.iter().any(|event| matches!(event, Event::Execed { .. })) {
-            // Another program: what it has is no growth of the one before.
-            self.history = History::default();
-            (self.notes, self.looks) = (None, 0);
-            self.taken = [None; 3];
-        }
+        let is_another = events.iter().any(|event| matches!(event, Event::Execed { .. }));
+        let replaced = is_another.then(|| {
+            // What it has is no growth of the one before.
+            (self.looks, self.taken) = (0, [None; 3]);
+            let new = Seen::nothing(self.subject.pid(), self.seen.is_main);
+            std::mem::replace(&mut self.seen, new)
+        });
         if let Ok(image) = &snapshot.image {
-            self.command.clone_from(&image.command);
+            self.seen.command.clone_from(&image.command);
             let file = image.executable.as_ref().ok().and_then(|path| path.file_name());
             if let Some(name) = file.map(|name| name.to_string_lossy()) {
-                self.program = name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned();
+                self.seen.program = name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned();
             }
         }
         let unreadable_notes = self.find_notes();
@@ -107,18 +120,18 @@ impl Followed {
         }
         self.last = Some(snapshot);
         self.looks += 1;
-        Look { sample, events, unreadable_notes }
+        Look { sample, events, replaced, unreadable_notes }
     }
 
     /// Looks for the agent's notes while there are none: at first, and ever less often, since a forked process
     /// has none before it makes something.
     fn find_notes(&mut self) -> Option<Unavailable> {
-        if self.notes.is_some() || !(self.looks == 0 || self.looks.is_power_of_two()) {
+        if self.seen.notes.is_some() || !(self.looks == 0 || self.looks.is_power_of_two()) {
             return None;
         }
         match Notes::of(self.subject.pid()) {
             Ok(notes) => {
-                self.notes = notes;
+                self.seen.notes = notes;
                 None
             }
             // Where nothing of it can be read, that is told anyway.
@@ -131,8 +144,8 @@ impl Followed {
     }
 
     fn sample(&self, snapshot: &Snapshot, clock: &Clock, ticks: u64) -> Sample {
-        let mut sample = Sample::new(&self.command, self.subject.pid());
-        sample.is_main = self.is_main;
+        let mut sample = Sample::new(&self.seen.command, self.subject.pid());
+        sample.is_main = self.seen.is_main;
         (sample.at_ms, sample.unix_ms) =
             (clock.at(snapshot.at).as_millis() as u64, Clock::unix_ms());
         (sample.started_ms, sample.ticks) = (self.started_ms, ticks);
@@ -156,13 +169,13 @@ impl Followed {
             put(metric::RSS_BYTES, Some(memory.resident));
             put(metric::VIRTUAL_BYTES, Some(memory.mapped));
         }
-        if self.is_main {
+        if self.seen.is_main {
             put(metric::TIME_WAIT, read(&snapshot.time_wait));
             let family = snapshot.family.value.as_ref().ok();
             put(metric::PROCESS, family.map(|family| family.descendants.len() as u64));
         }
         if let Some(heap) =
-            self.notes.as_ref().map(|notes| notes.region.heap()).filter(|it| it.calls > 0)
+            self.seen.notes.as_ref().map(|notes| notes.region.heap()).filter(|it| it.calls > 0)
         {
             put(metric::HEAP_BYTES, u64::try_from(heap.bytes).ok());
             put(metric::HEAP_BLOCKS, u64::try_from(heap.blocks).ok());
@@ -205,15 +218,15 @@ impl Followed {
                 }
                 _ => None,
             };
-            self.history.push(metric, at, value, limit);
+            self.seen.history.push(metric, at, value, limit);
         }
     }
 
     fn take_census(&mut self, snapshot: &Snapshot, clock: &Clock, whole: bool) {
         let at_s = clock.at(snapshot.at).as_secs_f64();
-        if whole || self.history.census_is_due(at_s, self.census_cost) {
+        if whole || self.seen.history.census_is_due(at_s, self.census_cost) {
             let begun = outside::cpu_time();
-            self.history.keep(self.census(snapshot, at_s));
+            self.seen.history.keep(self.census(snapshot, at_s));
             self.census_cost = outside::cpu_time().saturating_sub(begun);
         }
     }
@@ -221,8 +234,8 @@ impl Followed {
     pub(crate) fn census(&self, snapshot: &Snapshot, at_s: f64) -> Census {
         let family = snapshot.family.value.as_ref();
         let family: &[Relative] =
-            family.map_or(&[], |family| if self.is_main { &family.descendants } else { &[] });
-        Census::take(self.subject.pid(), at_s, self.notes.as_ref(), family)
+            family.map_or(&[], |family| if self.seen.is_main { &family.descendants } else { &[] });
+        Census::take(self.subject.pid(), at_s, self.seen.notes.as_ref(), family)
     }
 }
 

@@ -5,34 +5,36 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use watertight_report::metric;
 use watertight_report::model::{
-    Mode, Outcome, Resource, SCHEMA, Trended, Trial, Unmeasured, Verdict, WATCH_SUITE,
+    Mode, Outcome, Resource, SCHEMA, SUBJECT_TEST, Trended, Trial, Unmeasured, Verdict, WATCH_SUITE,
 };
 
 use watertight_report::trend::{SAMPLES_MIN, Trend};
 
-use super::followed::Followed;
+use super::followed::{Followed, Seen};
 use super::{Watch, sites, who};
 use crate::judge::{self, Watched};
 use crate::outside::{Ending, Snapshot};
 
 /// Judges all processes that were seen.
 pub(super) fn trial(watch: &Watch) -> Trial {
-    let all = || [&watch.main].into_iter().chain(watch.family.values()).chain(&watch.past);
-    let warm_up = watch.settings.warm_up;
+    let living = || [&watch.main].into_iter().chain(watch.family.values()).map(|it| &it.seen);
+    let all = || living().chain(&watch.past);
+    let main = &watch.main.seen;
     let mut trends = Vec::new();
     let mut evidence = Vec::new();
-    // A descendant that was there for a moment says nothing.
-    for followed in all().filter(|it| it.is_main || it.history.is_long()) {
-        let own = followed.history.trends(warm_up);
-        for (metric, now, trend) in &own {
-            let pid = followed.subject.pid();
-            trends.push(Trended::new(followed.name(), pid, *metric, *now, trend.clone()));
+    for seen in all() {
+        // Of a descendant that was there for a moment nothing can be said.
+        let is_main = std::ptr::eq(seen, main);
+        if !is_main && !seen.history.is_long() {
+            continue;
         }
-        evidence.push(watched(
-            watch,
-            followed,
-            own.into_iter().map(|(metric, _, it)| (metric, it)).collect(),
-        ));
+        let subject = if is_main { SUBJECT_TEST } else { &seen.command };
+        let own = seen.history.trends(watch.settings.warm_up);
+        trends.extend(own.iter().map(|(metric, now, trend)| {
+            Trended::new(subject, seen.pid, *metric, *now, trend.clone())
+        }));
+        let own = own.into_iter().map(|(metric, _, trend)| (metric, trend)).collect();
+        evidence.push(watched(watch, seen, subject, own));
     }
     let (findings, mut verdict) = judge::watched(&evidence);
     // Address space is told only where nothing else tells of what takes it.
@@ -53,7 +55,7 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     let mut trial = Trial::default();
     trial.schema = SCHEMA;
     trial.suite = WATCH_SUITE.to_owned();
-    trial.case.clone_from(&watch.main.program);
+    trial.case.clone_from(&main.program);
     trial.mode = Mode::Watch;
     (trial.outcome, trial.message) = (outcome, message);
     trial.verdict = verdict;
@@ -81,8 +83,13 @@ pub(super) fn trial(watch: &Watch) -> Trial {
 }
 
 /// What one process has to say to the judge.
-fn watched(watch: &Watch, followed: &Followed, trends: BTreeMap<&'static str, Trend>) -> Watched {
-    let history = &followed.history;
+fn watched(
+    watch: &Watch,
+    seen: &Seen,
+    subject: &str,
+    trends: BTreeMap<&'static str, Trend>,
+) -> Watched {
+    let history = &seen.history;
     let since = trends.iter().filter_map(|(metric, trend)| match trend {
         Trend::Growing(growth) => Some((*metric, growth.since_s)),
         _ => None,
@@ -93,21 +100,22 @@ fn watched(watch: &Watch, followed: &Followed, trends: BTreeMap<&'static str, Tr
     let first_s = since.iter().map(|(_, at)| *at).fold(f64::INFINITY, f64::min);
     let census = history.around(first_s).filter(|_| !since.is_empty());
     let more = census.map(|(from, middle, to)| to.grown_since(from, middle)).unwrap_or_default();
-    let made = sites::made(more, followed.notes.as_ref(), &watch.symbols);
+    let made = sites::made(more, seen.notes.as_ref(), &watch.symbols);
     Watched {
-        subject: followed.name().to_owned(),
+        subject: subject.to_owned(),
         trends,
         grown,
         made,
-        is_noted: followed.notes.is_some(),
-        has_own_net: followed.has_own_net,
+        is_noted: seen.notes.is_some(),
+        has_own_net: seen.has_own_net,
     }
 }
 
 /// What was hardly looked at is not clean, though nothing of it has moved.
 fn too_few(watch: &Watch) -> Option<String> {
-    let main = [&watch.main].into_iter().chain(watch.past.iter().filter(|it| it.is_main));
-    let looks = main.map(|it| it.history.looks()).max().unwrap_or(0);
+    let past = watch.past.iter().filter(|it| it.is_main);
+    let looks =
+        [&watch.main.seen].into_iter().chain(past).map(|it| it.history.looks()).max().unwrap_or(0);
     (looks < SAMPLES_MIN).then(|| {
         let times = if looks == 1 { "once".to_owned() } else { format!("{looks} times") };
         format!(
@@ -148,7 +156,7 @@ fn outcome(watch: &Watch) -> (Outcome, Option<String>) {
 }
 
 fn readings(main: &Followed) -> BTreeMap<String, watertight_report::model::Reading> {
-    let mut readings = main.history.readings();
+    let mut readings = main.seen.history.readings();
     let held = main.last.as_ref().and_then(|last| last.held.value.as_ref().ok());
     if let (Some(held), Some(socket)) = (held, readings.get_mut(metric::SOCKET)) {
         let state = |kind: &crate::outside::SocketKind| format!("{}/{}", kind.protocol, kind.state);

@@ -14,8 +14,8 @@ pub const WATCH_SUITE: &str = "watch";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Trended {
-    /// As findings name it: `test` (or the program's name) for the watched process itself, else the
-    /// descendant's command line.
+    /// As findings name it: `test` for the watched process itself, else the command line of a
+    /// descendant, or of what the process ran before.
     pub subject: String,
     /// Its process id.
     pub pid: u32,
@@ -49,7 +49,7 @@ impl Trial {
     /// Whether a finding or a series with this subject is of the watched process itself (or the
     /// test's own), not of a descendant.
     pub fn is_of_program(&self, subject: &str) -> bool {
-        [SUBJECT_TEST, "", &self.case].contains(&subject)
+        [SUBJECT_TEST, ""].contains(&subject)
     }
 
     /// The process id of the watched process: that of the first series that bears its name, since a

@@ -249,7 +249,7 @@ fn readings(trial: &Trial) -> Vec<(String, String)> {
             told.extend(value.map(|value| (format!("{metric}.{which}"), value.to_string())));
         }
     }
-    let of_program = |it: &&Trended| Some(it.pid) == trial.program_pid();
+    let of_program = |it: &&Trended| trial.is_of_program(&it.subject);
     for it in trial.trends.iter().filter(of_program) {
         told.push((format!("{}.trend", it.metric), clean(&it.trend.show(it.unit()))));
     }

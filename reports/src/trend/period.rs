@@ -78,15 +78,16 @@ fn gaps(rises: &[Rise]) -> Vec<f64> {
     rises.windows(2).map(|two| two[1].at_s - two[0].at_s).collect()
 }
 
-/// What rises in two samples, because one was taken in the midst of it, is one rise.
+/// What rises in two samples, because one was taken in the midst of it, is one rise: both parts together are
+/// what is usually added.
 fn whole(rises: Vec<Rise>, within_s: f64) -> Vec<Rise> {
+    let usual = median(rises.iter().map(|rise| rise.size).collect());
     let mut whole: Vec<Rise> = Vec::with_capacity(rises.len());
-    let mut last_s = f64::NEG_INFINITY;
     for rise in rises {
-        let is_same = rise.at_s - last_s < within_s;
-        // The one before may be such a half already: three in a row are two rises.
-        last_s = if is_same { f64::NEG_INFINITY } else { rise.at_s };
-        match whole.last_mut().filter(|_| is_same) {
+        let is_rest = |first: &&mut Rise| {
+            rise.at_s - first.at_s < within_s && first.size + rise.size <= usual
+        };
+        match whole.last_mut().filter(is_rest) {
             Some(first) => {
                 first.at_s = first.at_s.midpoint(rise.at_s);
                 first.size += rise.size;

@@ -107,8 +107,8 @@ fn growing(trial: &Trial, first: &Finding, findings: &[&Finding]) -> String {
 fn growth_of<'a>(trial: &'a Trial, subject: &str, metric: &str) -> Option<(Unit, &'a Growth)> {
     let is_of_program = trial.is_of_program(subject);
     let is_same = |it: &Trended| match is_of_program {
-        true => Some(it.pid) == trial.program_pid(),
-        false => it.subject == subject && Some(it.pid) != trial.program_pid(),
+        true => trial.is_of_program(&it.subject),
+        false => it.subject == subject,
     };
     let of_metric = trial.trends.iter().filter(|it| it.metric == metric && is_same(it));
     of_metric.filter_map(|it| Some((it.unit(), growth(Some(&it.trend))?))).next()

@@ -53,7 +53,7 @@ struct Process<'a> {
 fn processes(trial: &Trial) -> Vec<Process<'_>> {
     let mut processes: Vec<Process<'_>> = Vec::new();
     for it in &trial.trends {
-        match processes.iter_mut().find(|process| process.pid == it.pid) {
+        match processes.iter_mut().find(|one| (one.subject, one.pid) == (&*it.subject, it.pid)) {
             Some(process) => process.series.push(it),
             None => {
                 let (subject, pid) = (it.subject.as_str(), it.pid);
@@ -87,7 +87,7 @@ impl Block<'_> {
         let mut findings: Vec<&Finding> =
             trial.findings.iter().filter(|finding| is_shown(finding)).collect();
         findings.sort_by(|a, b| a.severity(b));
-        let is_program = |process: &Process<'_>| Some(process.pid) == trial.program_pid();
+        let is_program = |process: &Process<'_>| trial.is_of_program(process.subject);
         let (program, descendants): (Vec<_>, Vec<_>) =
             processes(trial).into_iter().partition(is_program);
         for process in &program {

@@ -142,7 +142,7 @@ fn a_descendant_is_named() {
     trial.findings.clear();
     trial.findings.push(Finding::leak(Resource::Thread, "pool", 40));
     let forked = per_tick(metric::THREAD, 600, |ticks| ticks);
-    trial.trends.push(Trended::new("test", PID + 1, metric::THREAD, 40, forked));
+    trial.trends.push(Trended::new("supervisor", PID + 1, metric::THREAD, 40, forked));
     let said = sentence(&trial);
     assert!(said.contains("+40 threads in 10 min"), "{said}");
 }

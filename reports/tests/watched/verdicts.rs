@@ -48,7 +48,8 @@ golden!(accepted, {
 fn a_fork_is_a_descendant() {
     let mut trial = flat();
     let grown = per_tick(metric::THREAD, 600, |ticks| ticks);
-    trial.trends.push(Trended::new("test", 7, metric::THREAD, 40, grown));
+    let command = trial.case.clone();
+    trial.trends.push(Trended::new(command, 7, metric::THREAD, 40, grown));
     let said = verdict(&trial, &Style::default());
     let (program, fork) = said.split_once("(pid 7)").unwrap();
     assert!(program.contains("flat at 4") && !program.contains("growing"), "{said}");

@@ -51,10 +51,4 @@ impl Trial {
     pub fn is_of_program(&self, subject: &str) -> bool {
         [SUBJECT_TEST, ""].contains(&subject)
     }
-
-    /// The process id of the watched process: that of the first series that bears its name, since a
-    /// fork of it may bear the same.
-    pub fn program_pid(&self) -> Option<u32> {
-        self.trends.iter().find(|it| self.is_of_program(&it.subject)).map(|it| it.pid)
-    }
 }

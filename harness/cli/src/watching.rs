@@ -49,15 +49,10 @@ pub(crate) struct Watching<'a> {
     talk: &'a Talk,
     screen: Screen,
     figures: Figures,
-    exports: Exports,
-    stop: Stop,
-    ledger: Option<PathBuf>,
-    acceptance: Acceptance,
+    prepared: Prepared,
     to: To,
     /// What a person types to do it again.
     command: String,
-    /// The id of the run, in the ledger.
-    run: String,
     /// Says beside the ledger that its run has not come to its end.
     _underway: Option<Underway>,
 }
@@ -68,6 +63,7 @@ pub(crate) struct Prepared {
     stop: Stop,
     ledger: Option<PathBuf>,
     acceptance: Acceptance,
+    /// The id of the run, in the ledger.
     run: String,
 }
 
@@ -120,17 +116,13 @@ impl<'a> Watching<'a> {
         let underway = prepared.ledger.as_ref().map(|path| Underway::mark(path, &prepared.run));
         Ok(Self {
             _underway: underway,
-            run: prepared.run,
             watch,
             program,
             options,
             talk,
             screen: Screen::new(options.json, to, options.length, options.interval, talk),
             figures: Figures::default(),
-            exports: prepared.exports,
-            stop: prepared.stop,
-            ledger: prepared.ledger,
-            acceptance: prepared.acceptance,
+            prepared,
             to,
             command,
         })
@@ -139,7 +131,7 @@ impl<'a> Watching<'a> {
     /// Watches to the end; gives the exit code.
     ///
     /// # Errors
-    /// Something that was asked for cannot be written.
+    /// Something that was asked for could not be written; the verdict was said all the same.
     pub(crate) fn run(mut self) -> anyhow::Result<u8> {
         let began = Instant::now();
         let end = self.options.length.map(|length| began + length);
@@ -148,7 +140,7 @@ impl<'a> Watching<'a> {
             let now = Instant::now();
             if now >= next {
                 let look = self.watch.look();
-                self.tell(&look)?;
+                self.tell(&look);
                 if let Some(program) = &mut self.program {
                     program.reap();
                 }
@@ -158,7 +150,7 @@ impl<'a> Watching<'a> {
                 }
             }
             if self.watch.is_over()
-                || self.stop.signal().is_some()
+                || self.prepared.stop.signal().is_some()
                 || end.is_some_and(|end| now >= end)
             {
                 break;
@@ -177,7 +169,7 @@ impl<'a> Watching<'a> {
         let own = self.watch.ends();
         let has_own = own.is_some();
         let readable = self.program.iter().flat_map(Program::readable);
-        let fds = [self.stop.woken()].into_iter().chain(own).chain(readable);
+        let fds = [self.prepared.stop.woken()].into_iter().chain(own).chain(readable);
         let ready = poll::ready(fds, timeout);
         let streams = ready.get(1 + usize::from(has_own)..).unwrap_or_default();
         let screen = &self.screen;
@@ -189,14 +181,14 @@ impl<'a> Watching<'a> {
     }
 
     /// Tells of one look.
-    fn tell(&mut self, look: &Look) -> anyhow::Result<()> {
+    fn tell(&mut self, look: &Look) {
         for event in &look.events {
             self.screen.event(event);
-            self.exports.event(event)?;
+            self.prepared.exports.event(event);
         }
         self.figures.enter(&look.samples);
         self.screen.look(&look.samples, &self.figures, self.watch.watched());
-        self.exports.samples(&look.samples)
+        self.prepared.exports.samples(&look.samples);
     }
 
     /// The last look, the verdict, the end of what we have started.
@@ -207,20 +199,21 @@ impl<'a> Watching<'a> {
             self.watch.tick(ticks);
         }
         let (look, mut trial) = self.watch.finish();
-        self.tell(&look)?;
+        self.tell(&look);
         self.screen.close();
-        (trial.run, trial.command) = (self.run.clone(), Some(self.command.clone()));
-        self.acceptance.baseline.judge_again(&mut trial, self.acceptance.today);
-        self.write(&trial)?;
+        (trial.run, trial.command) = (self.prepared.run.clone(), Some(self.command.clone()));
+        self.prepared.acceptance.baseline.judge_again(&mut trial, self.prepared.acceptance.today);
+        let written = self.write(&trial);
         let ended = self.end();
         self.say(&trial);
         let code = self.code(&trial, ended);
-        self.exports.finish()?;
+        written?;
+        self.prepared.exports.finish()?;
         Ok(code)
     }
 
     fn write(&self, trial: &Trial) -> anyhow::Result<()> {
-        let Some(path) = &self.ledger else { return Ok(()) };
+        let Some(path) = &self.prepared.ledger else { return Ok(()) };
         let record = Record::Trial(Box::new(trial.clone()));
         Ledger::open(path).and_then(|ledger| ledger.append(&record)).with_context(unwritten)
     }
@@ -230,9 +223,9 @@ impl<'a> Watching<'a> {
         let program = self.program.as_mut()?;
         program.reap();
         let own = program.code();
-        let first = self.stop.signal().unwrap_or(Signal::SIGTERM);
-        self.stop.forget();
-        let (watch, stop) = (&self.watch, &self.stop);
+        let first = self.prepared.stop.signal().unwrap_or(Signal::SIGTERM);
+        self.prepared.stop.forget();
+        let (watch, stop) = (&self.watch, &self.prepared.stop);
         program.end(
             first,
             |signal| watch.signal_descendants(signal),
@@ -254,7 +247,7 @@ impl<'a> Watching<'a> {
         let style = Style {
             colour: choice != anstream::ColorChoice::Never,
             stacks: self.talk.is_verbose(),
-            ledger: self.ledger.as_deref().map(|path| shown(path).to_owned()),
+            ledger: self.prepared.ledger.as_deref().map(|path| shown(path).to_owned()),
             ..Style::default()
         };
         screen::say(self.to, &format!("\n{}", terminal::verdict(trial, &style).trim_end()));

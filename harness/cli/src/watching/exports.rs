@@ -1,8 +1,8 @@
 //! Files for other programs: counters for Perfetto, and the latest sample for a collector of metrics.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use watertight_report::render::openmetrics::openmetrics;
@@ -12,10 +12,12 @@ use watertight_report::watch::{Event, Sample};
 use super::Options;
 use crate::acceptance::beside;
 
-/// What was asked for.
+/// What was asked for. A file that cannot be written any more is given up, and said at the end: a full disk is
+/// no reason to end the watch.
 pub(super) struct Exports {
     trace: Option<(Trace<File>, PathBuf)>,
     openmetrics: Option<PathBuf>,
+    failed: Option<anyhow::Error>,
 }
 
 impl Exports {
@@ -25,64 +27,67 @@ impl Exports {
     /// One cannot be written.
     pub(super) fn open(options: &Options) -> anyhow::Result<Self> {
         let trace = options.trace.as_ref().map(|path| {
-            let file = File::create(path)
-                .with_context(|| format!("cannot write {}; name another file", path.display()))?;
-            let trace = Trace::new(file).with_context(|| unwritten(path))?;
+            let trace = File::create(path).and_then(Trace::new).with_context(|| unwritten(path))?;
             anyhow::Ok((trace, path.clone()))
         });
-        let exports = Self { trace: trace.transpose()?, openmetrics: options.openmetrics.clone() };
-        exports.samples_as_text(&[])?;
-        Ok(exports)
+        if let Some(path) = &options.openmetrics {
+            replace(path, &[])?;
+        }
+        Ok(Self {
+            trace: trace.transpose()?,
+            openmetrics: options.openmetrics.clone(),
+            failed: None,
+        })
     }
 
     /// A look.
-    ///
-    /// # Errors
-    /// A file cannot be written any more.
-    pub(super) fn samples(&mut self, samples: &[Sample]) -> anyhow::Result<()> {
-        if let Some((trace, path)) = &mut self.trace {
-            for sample in samples {
-                trace.sample(sample).with_context(|| unwritten(path))?;
-            }
+    pub(super) fn samples(&mut self, samples: &[Sample]) {
+        self.trace(|trace| samples.iter().try_for_each(|sample| trace.sample(sample)));
+        if let Some(path) = &self.openmetrics
+            && let Err(error) = replace(path, samples)
+        {
+            self.failed.get_or_insert(error);
+            self.openmetrics = None;
         }
-        self.samples_as_text(samples)
     }
 
     /// Something happened.
-    ///
-    /// # Errors
-    /// As [`Exports::samples`].
-    pub(super) fn event(&mut self, event: &Event) -> anyhow::Result<()> {
-        match &mut self.trace {
-            Some((trace, path)) => trace.event(event).with_context(|| unwritten(path)),
-            None => Ok(()),
-        }
+    pub(super) fn event(&mut self, event: &Event) {
+        self.trace(|trace| trace.event(event));
     }
 
-    /// The file is replaced whole, so that a collector never reads half of it.
-    fn samples_as_text(&self, samples: &[Sample]) -> anyhow::Result<()> {
-        let Some(path) = &self.openmetrics else { return Ok(()) };
-        let write = || {
-            let mut file = beside(path)?;
-            file.write_all(openmetrics(samples).as_bytes())?;
-            file.persist(path)?;
-            anyhow::Ok(())
-        };
-        write().with_context(|| unwritten(path))
+    fn trace(&mut self, write: impl FnOnce(&mut Trace<File>) -> io::Result<()>) {
+        if let Some((trace, path)) = &mut self.trace
+            && let Err(error) = write(trace)
+        {
+            self.failed.get_or_insert(anyhow::Error::new(error).context(unwritten(path)));
+            self.trace = None;
+        }
     }
 
     /// The end.
     ///
     /// # Errors
-    /// As [`Exports::samples`].
+    /// Something could not be written.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        match self.trace {
-            Some((trace, path)) => trace.finish().map(drop).with_context(|| unwritten(&path)),
-            None => Ok(()),
+        if let Some((trace, path)) = self.trace {
+            trace.finish().with_context(|| unwritten(&path))?;
         }
+        self.failed.map_or(Ok(()), Err)
     }
 }
 
-fn unwritten(path: &std::path::Path) -> String {
+/// Replaces the file whole, so that a collector never reads half of it.
+fn replace(path: &Path, samples: &[Sample]) -> anyhow::Result<()> {
+    let write = || {
+        let mut file = beside(path)?;
+        file.write_all(openmetrics(samples).as_bytes())?;
+        file.persist(path)?;
+        anyhow::Ok(())
+    };
+    write().with_context(|| unwritten(path))
+}
+
+fn unwritten(path: &Path) -> String {
     format!("cannot write {}; name another file, or see whether there is room", path.display())
 }

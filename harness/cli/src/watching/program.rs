@@ -205,6 +205,18 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    /// Where something else has ended the watch, nothing is left behind.
+    fn drop(&mut self) {
+        self.reap();
+        if self.code.is_none() {
+            let _ = killpg(self.pid, Signal::SIGKILL);
+            // The kernel ends it at once, and it is ours to wait for.
+            let _ = waitpid(self.pid, None);
+        }
+    }
+}
+
 /// More than a pipe can hold.
 const DRAIN_READS: usize = 1024;
 

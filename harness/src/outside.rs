@@ -39,7 +39,7 @@ pub use image::{Image, State, User};
 pub use limit::Limits;
 pub use opening::OpenError;
 pub use pace::Paced;
-pub(crate) use pace::cpu_time;
+pub(crate) use pace::{Part, cpu_time};
 pub use snapshot::{Memory, Snapshot};
 
 use nix::sys::signal::Signal;

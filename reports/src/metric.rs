@@ -29,6 +29,8 @@ pub const MAPPING_BYTES: &str = "mapping_bytes";
 pub const LOCK: &str = "lock";
 /// Inotify watches.
 pub const INOTIFY_WATCH: &str = "inotify_watch";
+/// Resident memory that no file backs, so that only the process can give it back: anonymous, and shared.
+pub const MEMORY_BYTES: &str = "memory_bytes";
 /// Resident memory.
 pub const RSS_BYTES: &str = "rss_bytes";
 /// Resident memory, shared pages counted by share.
@@ -60,7 +62,7 @@ pub fn of(resource: Resource, what: &str) -> Vec<String> {
         Resource::Task => &[TASK],
         Resource::Heap => &[HEAP_BYTES, HEAP_BLOCKS],
         Resource::TimeWait => &[TIME_WAIT],
-        Resource::Memory => &[RSS_BYTES, PSS_BYTES],
+        Resource::Memory => &[MEMORY_BYTES, RSS_BYTES, PSS_BYTES],
         Resource::Mapping => &[MAPPING_BYTES, VIRTUAL_BYTES, MAPPING],
         Resource::InotifyWatch => &[INOTIFY_WATCH],
         Resource::Lock => &[LOCK],
@@ -84,7 +86,8 @@ pub fn word(metric: &str) -> &str {
         HEAP_BLOCKS => "heap blocks",
         MAPPING => "mappings",
         MAPPING_BYTES => "mapped memory",
-        RSS_BYTES | PSS_BYTES => "memory",
+        MEMORY_BYTES => "memory",
+        RSS_BYTES | PSS_BYTES => "resident memory",
         VIRTUAL_BYTES => "address space",
         LOCK => "file locks",
         INOTIFY_WATCH => "inotify watches",

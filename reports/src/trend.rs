@@ -143,6 +143,19 @@ impl Trend {
     }
 }
 
+impl Growth {
+    /// The part of it that one of several causes has, from 0 to 1. The limit stays: all of them meet it together.
+    #[must_use]
+    pub fn share(&self, part: f64) -> Self {
+        Self {
+            per_second: self.per_second.times(part),
+            per_tick: self.per_tick.map(|slope| slope.times(part)),
+            period: self.period.map(|period| Period { added: period.added * part, ..period }),
+            ..self.clone()
+        }
+    }
+}
+
 /// Growth that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -52,6 +52,9 @@ pub struct Sample {
     pub pid: u32,
     /// Its command, as the record's findings name it.
     pub subject: String,
+    /// The file name of its program.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub program: String,
     /// Whether it is the watched process itself; a descendant of it otherwise.
     pub is_main: bool,
     /// Start of the process, in milliseconds since the Unix epoch.
@@ -68,7 +71,7 @@ pub struct Sample {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sockets: BTreeMap<String, u64>,
     /// Where metrics end, by metric name: `descriptor` at `RLIMIT_NOFILE`, `mapping` at
-    /// `vm.max_map_count`, `rss_bytes` at the memory limit of the control group, `time_wait` at the
+    /// `vm.max_map_count`, `memory_bytes` at the memory limit of the control group, `time_wait` at the
     /// number of ephemeral ports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, u64>,

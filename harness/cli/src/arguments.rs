@@ -42,6 +42,7 @@ Examples:
   cargo watertight run --for 60s --fail-on-growth -- my-daemon
                                                               code 1 where something grows
 ";
+const WATCH_USAGE: &str = "cargo watertight watch [OPTIONS] <PID | --name NAME>";
 const WATCH_EXAMPLES: &str = "\
 Examples:
   cargo watertight watch 4711                       until it ends, or Ctrl-C
@@ -100,7 +101,7 @@ pub(crate) enum Verb {
     #[command(help_template = HELP, before_help = RUN_EXAMPLES)]
     Run(run::Arguments),
     /// Watch a program that runs already.
-    #[command(help_template = HELP, before_help = WATCH_EXAMPLES)]
+    #[command(help_template = HELP, before_help = WATCH_EXAMPLES, override_usage = WATCH_USAGE)]
     Watch(watch::Arguments),
     /// Variables that start a program so that `watch` knows its lines.
     #[command(help_template = HELP, before_help = AGENT_EXAMPLES)]

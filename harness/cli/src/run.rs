@@ -25,7 +25,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     options: Options,
     /// The program and its arguments.
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     words: Vec<OsString>,
 }
 

@@ -10,7 +10,7 @@ use crate::watching::{Options, Prepared, Watching, once};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The process.
-    #[arg(required_unless_present = "name")]
+    #[arg(required_unless_present = "name", value_parser = number)]
     pid: Option<u32>,
     /// The process of this name, and the next one when it has ended: a service that is started again.
     #[arg(long, conflicts_with = "pid")]
@@ -45,6 +45,11 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
         None => format!("cargo watertight watch {pid}"),
     };
     Watching::new(open(settings)?, None, prepared, &arguments.options, command, talk)?.run()
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    let what = || format!("no process has such a number; by its name: --name {}", quoted(text));
+    text.parse().map_err(|_| what())
 }
 
 fn quoted(word: &str) -> String {

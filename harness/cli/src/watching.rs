@@ -150,6 +150,7 @@ impl<'a> Watching<'a> {
                 }
             }
             if self.watch.is_over()
+                || self.screen.out.has_failed()
                 || self.prepared.stop.signal().is_some()
                 || end.is_some_and(|end| now >= end)
             {
@@ -207,6 +208,9 @@ impl<'a> Watching<'a> {
         let ended = self.end();
         self.say(&trial);
         let code = self.code(&trial, ended);
+        if let Some(error) = self.screen.out.failure() {
+            return Err(error).context("stdout cannot be written");
+        }
         written?;
         self.prepared.exports.finish()?;
         Ok(code)
@@ -225,19 +229,15 @@ impl<'a> Watching<'a> {
         let own = program.code();
         let first = self.prepared.stop.signal().unwrap_or(Signal::SIGTERM);
         self.prepared.stop.forget();
-        let (watch, stop) = (&self.watch, &self.prepared.stop);
-        program.end(
-            first,
-            |signal| watch.signal_descendants(signal),
-            || stop.signal().is_some(),
-            |write| write(),
-        );
+        let (watch, stop, talk) = (&self.watch, &self.prepared.stop, self.talk);
+        let also = |signal| watch.signal_descendants(signal);
+        program.end(first, also, || stop.signal().is_some(), talk);
         own
     }
 
-    fn say(&self, trial: &Trial) {
+    fn say(&mut self, trial: &Trial) {
         if self.options.json {
-            screen::print(&Line::Trial(Box::new(trial.clone())));
+            self.screen.out.print(&Line::Trial(Box::new(trial.clone())));
             return;
         }
         let choice = match self.to {
@@ -250,7 +250,8 @@ impl<'a> Watching<'a> {
             ledger: self.prepared.ledger.as_deref().map(|path| shown(path).to_owned()),
             ..Style::default()
         };
-        screen::say(self.to, &format!("\n{}", terminal::verdict(trial, &style).trim_end()));
+        let verdict = terminal::verdict(trial, &style);
+        self.screen.out.say(&format!("\n{}", verdict.trim_end()));
     }
 
     /// Growth is worse than what the program ended with, and that than a wish to stop.

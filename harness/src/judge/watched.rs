@@ -3,8 +3,7 @@
 //!
 //! - Descriptors, threads, descendants and counted heap decide. Where heap is not counted, memory does.
 //! - What follows from other growth (the mappings of leaked threads, the memory of leaked heap) is no finding
-//!   beside it; nor are memory beside counted heap, and TIME_WAIT in a network that others use as well: that is
-//!   told and not failed.
+//!   beside it. Memory beside counted heap that stays is told and not failed.
 //! - What is too short to tell is not clean.
 
 use std::collections::BTreeMap;
@@ -29,8 +28,6 @@ pub(crate) struct Watched {
     pub(crate) made: Vec<Made>,
     /// Whether its notes are there, so that what grew has lines.
     pub(crate) is_noted: bool,
-    /// Whether nobody else uses its network.
-    pub(crate) has_own_net: bool,
 }
 
 /// More of something, made at one place or called by one name.
@@ -46,7 +43,7 @@ pub(crate) struct Made {
 /// A place that made less than this part of what grew is not told.
 const TOLD_PART: u64 = 16;
 
-/// Metrics that must have been seen for long enough.
+/// Metrics that must have been seen for long enough, but for memory.
 const REQUIRED: [&str; 4] =
     [metric::DESCRIPTOR, metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
 
@@ -88,23 +85,32 @@ impl Watched {
         if told.is_empty() {
             told.extend(self.memory_told());
         }
-        if grows(metric::TIME_WAIT) {
-            let status = if self.has_own_net { Status::Leak } else { Status::Unconfirmed };
-            told.push((metric::TIME_WAIT, status));
-        }
+        told.extend(self.so_far());
+        told.extend(grows(metric::TIME_WAIT).then_some((metric::TIME_WAIT, Status::Leak)));
         told
     }
 
-    /// Memory that nothing else tells of. Where heap is counted and stays, it is mapped, or kept by the allocator;
-    /// areas alone are split and joined by the kernel, and address space alone may be kept as well.
+    /// What has grown so far, and may be a warm-up: told with its lines, and not failed.
+    fn so_far(&self) -> impl Iterator<Item = (&'static str, Status)> {
+        let grows = |metric: &&'static str| {
+            matches!(self.trends.get(metric), Some(Trend::TooShort { so_far: Some(_), .. }))
+        };
+        REQUIRED.into_iter().filter(grows).map(|metric| (metric, Status::Unconfirmed))
+    }
+
+    /// Memory that nothing else tells of. What is known to be mapped is told first: a program's own allocator maps.
+    /// Where heap is counted and stays, memory is mapped by other means, or kept by the allocator; areas alone are split and joined by the kernel, and address space alone may be kept as well.
     fn memory_told(&self) -> Option<(&'static str, Status)> {
         let grows = |metric: &str| self.growth(metric).is_some();
         let is_mapped = self.made.iter().any(|made| made.resource == Resource::Mapping);
-        let maps = grows(metric::VIRTUAL_BYTES) && (is_mapped || grows(metric::MAPPING));
+        let maps = grows(metric::VIRTUAL_BYTES) && grows(metric::MAPPING);
         match self.is_heap_counted() {
-            false if grows(metric::RSS_BYTES) => Some((metric::RSS_BYTES, Status::Leak)),
+            _ if grows(metric::VIRTUAL_BYTES) && is_mapped => {
+                Some((metric::VIRTUAL_BYTES, Status::Leak))
+            }
+            false if grows(metric::MEMORY_BYTES) => Some((metric::MEMORY_BYTES, Status::Leak)),
             _ if maps => Some((metric::VIRTUAL_BYTES, Status::Leak)),
-            _ if grows(metric::RSS_BYTES) => Some((metric::RSS_BYTES, Status::Unconfirmed)),
+            _ if grows(metric::MEMORY_BYTES) => Some((metric::MEMORY_BYTES, Status::Unconfirmed)),
             _ if grows(metric::VIRTUAL_BYTES) => Some((metric::VIRTUAL_BYTES, Status::Unconfirmed)),
             _ => None,
         }
@@ -114,8 +120,7 @@ impl Watched {
 fn findings_of(watched: &Watched) -> Vec<Finding> {
     let mut atoms = Vec::new();
     for (metric, status) in watched.told() {
-        let Some(growth) = watched.growth(metric) else { continue };
-        atoms.extend(atoms_of(watched, metric, status, growth));
+        atoms.extend(atoms_of(watched, metric, status));
     }
     let known: Vec<String> = atoms.iter().filter_map(Atom::key).collect();
     atoms.extend(beside(watched, &atoms, &known));
@@ -126,7 +131,7 @@ fn findings_of(watched: &Watched) -> Vec<Finding> {
         first.note.get_or_insert_with(|| UNNOTED.to_owned());
     }
     for finding in &mut findings {
-        finding.trend = watched.trend_of(finding.resource).cloned();
+        finding.trend = watched.trend_of(finding);
     }
     findings
 }
@@ -145,13 +150,14 @@ fn beside(watched: &Watched, told: &[Atom], known: &[String]) -> Vec<Atom> {
 }
 
 /// One thing to tell for each place that made what grew, or one for all where none is known.
-fn atoms_of(watched: &Watched, metric: &str, status: Status, growth: &Growth) -> Vec<Atom> {
+fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
+    let growth = watched.growth(metric);
     let total = watched.grown.get(metric).copied().unwrap_or(0).max(1);
     let atom = |resource: Resource, what: &str, grown: u64| {
-        let per = step(growth) * grown as f64 / total as f64;
+        let per = growth.map_or(0.0, step) * grown as f64 / total as f64;
         let mut atom = Atom::new(status, resource, what, grown as i64, per.round() as i64);
         atom.subject = Some(watched.subject.clone());
-        atom.forecast = forecast(growth).or_else(|| watched.areas_forecast(metric));
+        atom.forecast = growth.and_then(forecast);
         atom
     };
     let of_metric = watched.made.iter().filter(|made| tells_of(metric, made.resource));
@@ -169,33 +175,35 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status, growth: &Growth) ->
 }
 
 impl Watched {
-    /// Mapped memory meets the limit of its areas.
-    fn areas_forecast(&self, metric: &str) -> Option<Forecast> {
-        let areas = self.growth(metric::MAPPING).filter(|_| metric == metric::VIRTUAL_BYTES);
-        areas.and_then(forecast)
-    }
-
-    /// What the metric says that a finding of this resource tells of.
-    fn trend_of(&self, resource: Resource) -> Option<&Trend> {
-        let metrics: &[&str] = match resource {
-            Resource::Fd => &[metric::DESCRIPTOR],
-            Resource::Socket => &[metric::DESCRIPTOR, metric::SOCKET],
+    /// How what a finding tells of grows: its part of the metric, where other places make the rest.
+    fn trend_of(&self, finding: &Finding) -> Option<Trend> {
+        let metrics: &[&'static str] = match finding.resource {
+            Resource::Fd => &[metric::FD, metric::DESCRIPTOR],
+            Resource::Socket => &[metric::SOCKET, metric::DESCRIPTOR],
             Resource::Thread => &[metric::THREAD],
             Resource::Process => &[metric::PROCESS],
             Resource::Heap => &[metric::HEAP_BYTES],
-            Resource::Memory => &[metric::RSS_BYTES],
+            Resource::Memory => &[metric::MEMORY_BYTES],
             Resource::Mapping => &[metric::VIRTUAL_BYTES],
             Resource::TimeWait => &[metric::TIME_WAIT],
             _ => &[],
         };
-        let trends = metrics.iter().filter_map(|metric| self.trends.get(metric));
-        trends.into_iter().find(|trend| trend.is_growing())
+        let grows = |metric: &&&'static str| self.growth(metric).is_some();
+        let metric = metrics.iter().find(grows).or_else(|| metrics.last())?;
+        let part = match self.grown.get(metric) {
+            Some(total) if *total > 0 => (finding.growth as f64 / *total as f64).min(1.0),
+            _ => 1.0,
+        };
+        Some(match self.trends.get(metric)? {
+            Trend::Growing(growth) => Trend::Growing(Box::new(growth.share(part))),
+            other => other.clone(),
+        })
     }
 }
 
 /// Whether something that decides was seen for too short a time.
 fn is_too_short(watched: &Watched) -> bool {
-    let memory = (!watched.is_heap_counted()).then_some(metric::RSS_BYTES);
+    let memory = (!watched.is_heap_counted()).then_some(metric::MEMORY_BYTES);
     let mut required = REQUIRED.into_iter().chain(memory);
     required.any(|metric| matches!(watched.trends.get(metric), Some(Trend::TooShort { .. })))
 }
@@ -226,7 +234,7 @@ fn resource_of(metric: &str) -> Resource {
         metric::THREAD => Resource::Thread,
         metric::PROCESS => Resource::Process,
         metric::HEAP_BYTES => Resource::Heap,
-        metric::RSS_BYTES => Resource::Memory,
+        metric::MEMORY_BYTES => Resource::Memory,
         metric::MAPPING | metric::VIRTUAL_BYTES => Resource::Mapping,
         metric::TIME_WAIT => Resource::TimeWait,
         _ => Resource::Fd,
@@ -239,7 +247,7 @@ fn name_of(metric: &str) -> &'static str {
         metric::THREAD => "threads",
         metric::PROCESS => "descendants",
         metric::HEAP_BYTES => "heap",
-        metric::RSS_BYTES => "resident memory",
+        metric::MEMORY_BYTES => "memory",
         metric::VIRTUAL_BYTES => "mapped memory",
         metric::TIME_WAIT => "port pairs in TIME_WAIT",
         _ => "descriptors",
@@ -251,11 +259,8 @@ const UNNOTED: &str = "its lines are known where it is started by `cargo waterti
 
 fn unnamed(watched: &Watched, metric: &str) -> &'static str {
     match metric {
-        metric::RSS_BYTES if watched.is_heap_counted() => {
+        metric::MEMORY_BYTES if watched.is_heap_counted() => {
             "its heap does not grow: the allocator keeps what was freed, or memory is mapped by other means"
-        }
-        metric::TIME_WAIT => {
-            "a port pair belongs to no process any more, and others may use this network"
         }
         _ if watched.is_noted => "no one place made what grew, or its allocator bypasses the agent",
         _ => UNNOTED,
@@ -294,7 +299,7 @@ mod tests {
                 (metric::DESCRIPTOR, growing(Unit::Things, 3)),
                 (metric::THREAD, Trend::Flat { level: 4.0 }),
                 (metric::HEAP_BYTES, growing(Unit::Bytes, 70_000)),
-                (metric::RSS_BYTES, growing(Unit::Bytes, 80_000)),
+                (metric::MEMORY_BYTES, growing(Unit::Bytes, 80_000)),
             ]
             .into(),
             grown: [(metric::DESCRIPTOR, 33), (metric::HEAP_BYTES, 770_000)].into(),
@@ -304,7 +309,6 @@ mod tests {
                 made(Resource::Heap, 770_000, 7),
             ],
             is_noted: true,
-            has_own_net: false,
         }
     }
 
@@ -354,7 +358,7 @@ mod tests {
     fn memory_decides_only_where_heap_is_not_counted() {
         let only_memory = |heap: Option<Trend>| {
             let mut trends: BTreeMap<_, _> =
-                [(metric::RSS_BYTES, growing(Unit::Bytes, 80_000))].into();
+                [(metric::MEMORY_BYTES, growing(Unit::Bytes, 80_000))].into();
             trends.extend(heap.map(|heap| (metric::HEAP_BYTES, heap)));
             watched(&[Watched { trends, grown: BTreeMap::new(), made: Vec::new(), ..leaky() }])
         };
@@ -391,18 +395,34 @@ mod tests {
             (findings[0].resource, findings[0].growth, verdict),
             (Resource::Mapping, 45_056, Verdict::Leaked)
         );
-        assert_eq!(findings[0].forecast.as_ref().map(|it| it.value), Some(1024));
         assert_eq!(mapped(Trend::Flat { level: 40.0 }).1, Verdict::Clean);
     }
 
     #[test]
-    fn a_network_that_others_use_is_told_and_not_failed() {
-        let in_net = |has_own_net| {
-            let trends = [(metric::TIME_WAIT, growing(Unit::Things, 20))].into();
-            let grown = [(metric::TIME_WAIT, 220)].into();
-            watched(&[Watched { trends, grown, made: Vec::new(), has_own_net, ..leaky() }]).1
-        };
-        assert_eq!((in_net(false), in_net(true)), (Verdict::Clean, Verdict::Leaked));
+    fn growth_that_may_be_a_warm_up_is_told_with_its_line_and_not_failed() {
+        let so_far = growing(Unit::Things, 3);
+        let Trend::Growing(growth) = &so_far else { panic!("{so_far:?}") };
+        let so_far = Trend::TooShort { more_s: 300.0, so_far: Some(growth.per_second) };
+        let mut warming = leaky();
+        warming.trends = [(metric::DESCRIPTOR, so_far)].into();
+        let (findings, verdict) = watched(&[warming]);
+        assert_eq!((findings[0].status, verdict), (Status::Unconfirmed, Verdict::Unmeasured));
+        assert_eq!(findings[0].site.as_ref().map(|site| site.line), Some(7));
+    }
+
+    #[test]
+    fn two_places_have_each_their_part() {
+        let mut two = leaky();
+        two.made = vec![made(Resource::Fd, 22, 7), made(Resource::Fd, 11, 9)];
+        let (findings, _) = watched(&[two]);
+        let added: Vec<f64> = findings
+            .iter()
+            .filter_map(|finding| match finding.trend.as_ref()? {
+                Trend::Growing(growth) => growth.period.map(|period| period.added),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(added, [2.0, 1.0]);
     }
 
     #[test]

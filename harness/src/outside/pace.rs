@@ -24,11 +24,12 @@ pub struct Paced<T> {
 
 /// One reading may take one part in so many of a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part(u32);
+pub(crate) struct Part(u32);
 
 impl Part {
-    pub(super) const HELD: Self = Self(400);
+    pub(crate) const HELD: Self = Self(500);
     pub(super) const FAMILY: Self = Self(1000);
+    pub(crate) const WAITING: Self = Self(2000);
     pub(super) const MAPPINGS: Self = Self(2000);
     pub(super) const PROPORTIONAL: Self = Self(2000);
 }
@@ -50,7 +51,7 @@ impl<T: Clone> Paced<T> {
     }
 
     /// Reads again where that is due for its part; without one, always.
-    pub(super) fn renewed(
+    pub(crate) fn renewed(
         last: &Option<Self>,
         part: Option<Part>,
         read: impl FnOnce() -> Reading<T>,
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn all_parts_together_are_less_than_half_a_percent() {
-        let parts = [Part::HELD, Part::FAMILY, Part::MAPPINGS, Part::PROPORTIONAL];
+        let parts = [Part::HELD, Part::FAMILY, Part::MAPPINGS, Part::PROPORTIONAL, Part::WAITING];
         let sum: f64 = parts.iter().map(|part| 1.0 / f64::from(part.0)).sum();
         assert!(sum < 0.005, "{sum}");
     }

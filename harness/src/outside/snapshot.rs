@@ -58,6 +58,10 @@ pub struct Memory {
     pub peak: u64,
     /// Address space that is mapped.
     pub mapped: u64,
+    /// Of what is resident, what is its own and no file's.
+    pub anonymous: u64,
+    /// Of what is resident, what it may share with others and is no file's on a disk.
+    pub shared: u64,
 }
 
 /// Readings that are kept until they are due again, or tell more than the next.
@@ -183,5 +187,6 @@ fn memory_in(status: &str) -> Reading<Memory> {
     let resident = memory::resident_in(status)?;
     let mapped = memory::mapped_in(status)
         .ok_or_else(|| Unavailable::new("/proc/PID/status names no address space"))?;
-    Ok(Memory { resident: resident.now, peak: resident.peak, mapped })
+    let (anonymous, shared) = memory::unbacked_in(status).unwrap_or((resident.now, 0));
+    Ok(Memory { resident: resident.now, peak: resident.peak, mapped, anonymous, shared })
 }

@@ -32,6 +32,12 @@ fn parse(status: &str) -> Option<Resident> {
     Some(Resident { now: bytes(status, "VmRSS:")?, peak: bytes(status, "VmHWM:")? })
 }
 
+/// Resident memory that no file backs in bytes, of the text: anonymous, and shared (`RssAnon`, `RssShmem`, since
+/// Linux 4.5).
+pub(crate) fn unbacked_in(status: &str) -> Option<(u64, u64)> {
+    Some((bytes(status, "RssAnon:")?, bytes(status, "RssShmem:")?))
+}
+
 /// Address space in bytes, of the text.
 pub(crate) fn mapped_in(status: &str) -> Option<u64> {
     bytes(status, "VmSize:")
@@ -70,6 +76,10 @@ mod tests {
         let text = "VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         assert_eq!(parse(text), Some(Resident { now: 1 << 20, peak: 2 << 20 }));
         assert_eq!(mapped_in("VmSize:\t 8 kB\n"), Some(8192));
+        assert_eq!(
+            unbacked_in("RssAnon:\t 8 kB\nRssFile:\t 9 kB\nRssShmem:\t 4 kB\n"),
+            Some((8192, 4096))
+        );
     }
 
     #[test]

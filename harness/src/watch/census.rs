@@ -156,7 +156,7 @@ impl Census {
     ) -> Vec<(Key, Group, u64)> {
         let amount =
             |census: &Self, key: &Key| census.groups.get(key).map_or(0, |group| group.amount);
-        let mut grown: Vec<(Key, Group, u64)> = self
+        let grown: Vec<(Key, Group, u64)> = self
             .groups
             .iter()
             .filter(|(key, group)| middle.is_none_or(|middle| group.amount > amount(middle, key)))
@@ -166,9 +166,46 @@ impl Census {
                 Some((key.clone(), group.clone(), more))
             })
             .collect();
+        let mut grown = by_folder(grown);
         grown.sort_by(|a, b| (a.0.resource(), b.2, &a.0).cmp(&(b.0.resource(), a.2, &b.0)));
         grown
     }
+}
+
+/// So many paths of one folder that have grown by one each are one thing: temporary files.
+const LIKE_MIN: usize = 3;
+
+/// Puts those together that only a name of its own tells apart.
+fn by_folder(grown: Vec<(Key, Group, u64)>) -> Vec<(Key, Group, u64)> {
+    let folder = |key: &Key, more: u64| match key {
+        Key::Name(resource, name) if name.starts_with('/') && more == 1 => {
+            let deleted = if name.ends_with(" (deleted)") { " (deleted)" } else { "" };
+            let (folder, _) = name.rsplit_once('/')?;
+            Some(Key::Name(*resource, format!("{folder}/*{deleted}")))
+        }
+        _ => None,
+    };
+    let mut alike: HashMap<Key, usize> = HashMap::new();
+    for (key, _, more) in &grown {
+        if let Some(folder) = folder(key, *more) {
+            *alike.entry(folder).or_default() += 1;
+        }
+    }
+    let (mut together, mut rest): (HashMap<Key, (Group, u64)>, Vec<_>) =
+        (HashMap::new(), Vec::new());
+    for (key, group, more) in grown {
+        match folder(&key, more).filter(|folder| alike[folder] >= LIKE_MIN) {
+            Some(folder) => {
+                let sum = together.entry(folder).or_default();
+                sum.0.amount += group.amount;
+                sum.0.what = group.what;
+                sum.1 += more;
+            }
+            None => rest.push((key, group, more)),
+        }
+    }
+    rest.extend(together.into_iter().map(|(key, (group, more))| (key, group, more)));
+    rest
 }
 
 /// The ports that somebody can connect to.
@@ -189,7 +226,7 @@ fn kind_of(socket: &Socket, listening: &HashSet<String>) -> String {
     };
     match addresses() {
         Some((local, _)) if listening.contains(port_of(local)) => {
-            format!("{protocol} client of {local} ({state})")
+            format!("{protocol} accepted at {local} ({state})")
         }
         Some((_, remote)) => format!("{protocol} -> {remote} ({state})"),
         None => socket.name.clone(),
@@ -241,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn temporary_files_are_told_as_one() {
+        let file = |name: &str| (Key::Name(Resource::Fd, name.to_owned()), 1);
+        let files =
+            ["/tmp/a1 (deleted)", "/tmp/b7 (deleted)", "/tmp/x (deleted)", "/tmp/c", "/etc/d"];
+        let grown = census(&files.map(file)).grown_since(&Census::default(), None);
+        let named: Vec<_> = grown.iter().map(|(key, _, more)| (key.clone(), *more)).collect();
+        let name = |name: &str| Key::Name(Resource::Fd, name.to_owned());
+        assert_eq!(
+            named,
+            [(name("/tmp/* (deleted)"), 3), (name("/etc/d"), 1), (name("/tmp/c"), 1)]
+        );
+    }
+
+    #[test]
     fn too_many_paths_are_put_together_by_folder() {
         let mut census = Census::default();
         for number in 0..=NAMES_MAX {
@@ -264,7 +315,7 @@ mod tests {
         ];
         let listening = listening(sockets.iter());
         let kinds = sockets.each_ref().map(|socket| kind_of(socket, &listening));
-        assert_eq!(kinds[1], "tcp client of 127.0.0.1:80 (close_wait)");
+        assert_eq!(kinds[1], "tcp accepted at 127.0.0.1:80 (close_wait)");
         assert_eq!(kinds[1], kinds[2]);
         assert_eq!(kinds[3], "tcp -> 10.0.0.1:5432 (established)");
         assert_eq!(kinds[0], "tcp listener 0.0.0.0:80");

@@ -11,9 +11,9 @@ use super::clock::Clock;
 use super::history::History;
 use super::notes::Notes;
 use crate::outside::{
-    self, Event, Limits, Paced, Reading, Relative, Snapshot, Subject, Unavailable,
+    self, Event, Limits, Paced, Part, Reading, Relative, Snapshot, Subject, Unavailable,
 };
-use crate::probe::process;
+use crate::probe::{process, time_wait};
 
 /// What was seen of one program in one process; after an exec there is another.
 pub(crate) struct Seen {
@@ -36,7 +36,7 @@ impl Seen {
         Self {
             pid,
             is_main,
-            command: process::command_line(pid),
+            command: cut(process::command_line(pid)),
             program: process::stat(pid).map(|stat| stat.name).unwrap_or_default(),
             has_own_net: network.is_some() && network != process::network(std::process::id()),
             notes: None,
@@ -57,6 +57,8 @@ pub(crate) struct Followed {
     census_cost: Duration,
     /// When the dear readings in its history were taken.
     taken: [Option<Instant>; 3],
+    /// Its own port pairs in TIME_WAIT, as its notes tell them.
+    waiting: Option<Paced<u64>>,
 }
 
 /// What one look at it has shown.
@@ -81,6 +83,7 @@ impl Followed {
             looks: 0,
             census_cost: Duration::ZERO,
             taken: [None; 3],
+            waiting: None,
         }
     }
 
@@ -106,13 +109,14 @@ impl Followed {
             std::mem::replace(&mut self.seen, new)
         });
         if let Ok(image) = &snapshot.image {
-            self.seen.command.clone_from(&image.command);
+            self.seen.command = cut(image.command.clone());
             let file = image.executable.as_ref().ok().and_then(|path| path.file_name());
             if let Some(name) = file.map(|name| name.to_string_lossy()) {
                 self.seen.program = name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned();
             }
         }
         let unreadable_notes = self.find_notes();
+        self.count_waiting();
         let sample = self.sample(&snapshot, clock, ticks);
         if !snapshot.state.as_ref().is_ok_and(|state| state.is_over()) {
             self.enter(&snapshot, &sample, clock.at(snapshot.at));
@@ -143,9 +147,30 @@ impl Followed {
         }
     }
 
+    /// Port pairs in TIME_WAIT that are this process's doing: by its notes, or all of its network where that is
+    /// its own. Of a network that others use as well nothing can be said.
+    fn waiting(&self, snapshot: &Snapshot) -> Option<u64> {
+        if self.seen.has_own_net {
+            return snapshot.time_wait.as_ref().ok().copied();
+        }
+        self.waiting.as_ref()?.value.as_ref().ok().copied()
+    }
+
+    fn count_waiting(&mut self) {
+        let Some(notes) = self.seen.notes.as_ref().filter(|_| self.seen.is_main) else { return };
+        let pid = self.subject.pid();
+        let count = || {
+            let pairs: Vec<(u16, u16)> =
+                notes.region.pairs().iter().map(|pair| (pair.local, pair.remote)).collect();
+            Ok(time_wait::confirmed(pid, &pairs).len() as u64)
+        };
+        self.waiting = Some(Paced::renewed(&self.waiting, Some(Part::WAITING), count));
+    }
+
     fn sample(&self, snapshot: &Snapshot, clock: &Clock, ticks: u64) -> Sample {
         let mut sample = Sample::new(&self.seen.command, self.subject.pid());
         sample.is_main = self.seen.is_main;
+        sample.program.clone_from(&self.seen.program);
         (sample.at_ms, sample.unix_ms) =
             (clock.at(snapshot.at).as_millis() as u64, Clock::unix_ms());
         (sample.started_ms, sample.ticks) = (self.started_ms, ticks);
@@ -167,10 +192,13 @@ impl Followed {
         }
         if let Ok(memory) = &snapshot.memory {
             put(metric::RSS_BYTES, Some(memory.resident));
+            // The agent's notes are shared memory of the process, and not its own doing.
+            let shared = if self.seen.notes.is_some() { 0 } else { memory.shared };
+            put(metric::MEMORY_BYTES, Some(memory.anonymous + shared));
             put(metric::VIRTUAL_BYTES, Some(memory.mapped));
         }
         if self.seen.is_main {
-            put(metric::TIME_WAIT, read(&snapshot.time_wait));
+            put(metric::TIME_WAIT, self.waiting(snapshot));
             let family = snapshot.family.value.as_ref().ok();
             put(metric::PROCESS, family.map(|family| family.descendants.len() as u64));
         }
@@ -200,7 +228,7 @@ impl Followed {
         for metric in super::history::JUDGED {
             let Some(value) = sample.values.get(metric).copied() else { continue };
             let is_new = match metric {
-                metric::SOCKET => held,
+                metric::FD | metric::SOCKET => held,
                 metric::MAPPING => mappings,
                 metric::PROCESS => family,
                 _ => true,
@@ -213,7 +241,7 @@ impl Followed {
                 metric::DESCRIPTOR => given.map(|limit| Limit::new("RLIMIT_NOFILE", limit)),
                 metric::MAPPING => given.map(|limit| Limit::new("vm.max_map_count", limit)),
                 metric::TIME_WAIT => given.map(|limit| Limit::new("ephemeral ports", limit)),
-                metric::HEAP_BYTES | metric::RSS_BYTES => {
+                metric::HEAP_BYTES | metric::MEMORY_BYTES => {
                     left.map(|(name, left)| Limit::new(name, (value + left) as f64))
                 }
                 _ => None,
@@ -239,6 +267,16 @@ impl Followed {
     }
 }
 
+/// A command line is a name here; what is long, or at its end, may be no one else's business.
+fn cut(mut command: String) -> String {
+    const CHARACTERS_MAX: usize = 80;
+    if let Some((at, _)) = command.char_indices().nth(CHARACTERS_MAX) {
+        command.truncate(at);
+        command.push('…');
+    }
+    command
+}
+
 /// Whether a reading was taken since the last one that was looked at.
 fn is_new<T>(reading: &Paced<T>, last: &mut Option<Instant>) -> bool {
     last.replace(reading.at) != Some(reading.at)
@@ -259,7 +297,7 @@ fn limits(limits: &Limits) -> std::collections::BTreeMap<String, u64> {
     let given = [
         (metric::DESCRIPTOR, limits.descriptors.as_ref().ok().copied()),
         (metric::MAPPING, limits.mappings.as_ref().ok().copied()),
-        (metric::RSS_BYTES, memory),
+        (metric::MEMORY_BYTES, memory),
         (metric::TIME_WAIT, ports.map(|(first, last)| u64::from(last.saturating_sub(*first)) + 1)),
     ];
     given.into_iter().filter_map(|(metric, limit)| Some((metric.to_owned(), limit?))).collect()

@@ -10,13 +10,14 @@ use watertight_report::trend::{self, Limit, Question, Series, Trend};
 use super::census::Census;
 
 /// Metrics that are judged, the surest first.
-pub(crate) const JUDGED: [&str; 9] = [
+pub(crate) const JUDGED: [&str; 10] = [
     metric::DESCRIPTOR,
+    metric::FD,
     metric::SOCKET,
     metric::THREAD,
     metric::PROCESS,
     metric::HEAP_BYTES,
-    metric::RSS_BYTES,
+    metric::MEMORY_BYTES,
     metric::MAPPING,
     metric::VIRTUAL_BYTES,
     metric::TIME_WAIT,

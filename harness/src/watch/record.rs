@@ -37,13 +37,14 @@ pub(super) fn trial(watch: &Watch) -> Trial {
         evidence.push(watched(watch, seen, subject, own));
     }
     let (findings, mut verdict) = judge::watched(&evidence);
-    // Address space is told only where nothing else tells of what takes it.
-    let is_told = findings.iter().any(|finding| finding.resource == Resource::Mapping);
-    // So is TIME_WAIT of a network that others use as well.
-    let has_own_net = evidence.first().is_some_and(|main| main.has_own_net);
+    // Address space is told only where nothing else tells of what takes it, and files where sockets grow beside.
+    let is_mapped = findings.iter().any(|finding| finding.resource == Resource::Mapping);
+    let of_sockets =
+        trends.iter().filter(|it| it.metric == metric::SOCKET && it.trend.is_growing());
+    let both: Vec<u32> = of_sockets.map(|it| it.pid).collect();
     trends.retain(|trended| match trended.metric.as_str() {
-        metric::VIRTUAL_BYTES => is_told,
-        metric::TIME_WAIT => has_own_net || trended.trend.is_growing(),
+        metric::VIRTUAL_BYTES => is_mapped,
+        metric::FD => both.contains(&trended.pid),
         _ => true,
     });
     let unmeasured = unreadable(&watch.main);
@@ -66,6 +67,14 @@ pub(super) fn trial(watch: &Watch) -> Trial {
     trial.unmeasured = unmeasured;
     trial.findings = findings;
     trial.notes.extend(too_few);
+    let may_warm_up = |it: &Trended| matches!(it.trend, Trend::TooShort { so_far: Some(_), .. });
+    if trial.verdict == Verdict::Unmeasured && trial.trends.iter().any(may_warm_up) {
+        trial.notes.push(
+            "What grows so far may be a warm-up: watch for longer (--for 10m), say how long the program warms up \
+             (--warm-up 10s), or tie growth to its ticks (--tick)."
+                .to_owned(),
+        );
+    }
     let dropped: u32 =
         all().filter_map(|it| Some(it.notes.as_ref()?.region.dropped.load(Relaxed))).sum();
     if dropped > 0 {
@@ -92,6 +101,7 @@ fn watched(
     let history = &seen.history;
     let since = trends.iter().filter_map(|(metric, trend)| match trend {
         Trend::Growing(growth) => Some((*metric, growth.since_s)),
+        Trend::TooShort { so_far: Some(_), .. } => Some((*metric, 0.0)),
         _ => None,
     });
     let since: Vec<(&'static str, f64)> = since.collect();
@@ -101,14 +111,7 @@ fn watched(
     let census = history.around(first_s).filter(|_| !since.is_empty());
     let more = census.map(|(from, middle, to)| to.grown_since(from, middle)).unwrap_or_default();
     let made = sites::made(more, seen.notes.as_ref(), &watch.symbols);
-    Watched {
-        subject: subject.to_owned(),
-        trends,
-        grown,
-        made,
-        is_noted: seen.notes.is_some(),
-        has_own_net: seen.has_own_net,
-    }
+    Watched { subject: subject.to_owned(), trends, grown, made, is_noted: seen.notes.is_some() }
 }
 
 /// What was hardly looked at is not clean, though nothing of it has moved.

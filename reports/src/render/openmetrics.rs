@@ -134,7 +134,9 @@ impl Family {
         let total = if self.is_counter() { "_total" } else { "" };
         let mut samples = String::new();
         for sample in latest {
-            let (pid, name) = (sample.pid, escaped(&sample.subject));
+            // The command line may be long, and no one else's business.
+            let name = if sample.program.is_empty() { &sample.subject } else { &sample.program };
+            let (pid, name) = (sample.pid, escaped(name));
             for (more, value) in self.of.read(sample) {
                 let labels = format!("pid=\"{pid}\",name=\"{name}\"{more}");
                 samples.push_str(&format!("{}{total}{{{labels}}} {value}\n", self.name));

@@ -16,6 +16,9 @@ pub struct Limit {
     pub value: f64,
 }
 
+/// What is met later than in ten years is no matter.
+const HORIZON_S: f64 = 10.0 * 365.25 * 86_400.0;
+
 impl Limit {
     /// The limit `name` at `value`.
     pub fn new(name: impl Into<String>, value: f64) -> Self {
@@ -23,7 +26,7 @@ impl Limit {
     }
 
     /// When a window that grows by `per_second` meets it; `None` unless all of the slope's interval
-    /// is above zero.
+    /// is above zero, and where nobody will be there to see it.
     ///
     /// It starts from where the line is at the last sample, not from that sample: that may be a
     /// spike.
@@ -35,6 +38,9 @@ impl Limit {
         let levels = window.iter().map(|s| s.value + per_second.value * (now_s - s.at_s));
         let left = (self.value - median(levels.collect())).max(0.0);
         let in_s = left / per_second.value;
+        if in_s > HORIZON_S {
+            return None;
+        }
         Some(LimitMet {
             limit: self.clone(),
             at_s: now_s + in_s,

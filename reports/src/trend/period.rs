@@ -70,7 +70,10 @@ pub(super) fn of(samples: &[Sample]) -> Option<Period> {
     if irregular > IRREGULAR_MAX || count > PERIODS_MAX * gaps.len() as f64 {
         return None;
     }
-    let added = rises[1..].iter().map(|rise| rise.size).sum::<f64>() / count;
+    // What is usually added, and the time in which so much is: rises that were missed, or fell together, are in it.
+    let added = median(rises.iter().map(|rise| rise.size).collect());
+    let all = rises[1..].iter().map(|rise| rise.size).sum::<f64>();
+    let seconds = gaps.iter().sum::<f64>() * added / all;
     Some(Period { seconds, added, rises: rises.len() })
 }
 

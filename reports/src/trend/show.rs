@@ -1,7 +1,7 @@
 //! A trend in one line, for a person.
 
 use super::{Growth, LimitMet, Period, Slope, Step, Trend};
-use crate::metric::{Unit, duration_ms};
+use crate::metric::{Unit, duration_about_ms, duration_ms};
 
 impl Trend {
     /// As `step, +12 from 40.0 s to 1 min 20 s`; the values are in `unit`.
@@ -65,7 +65,10 @@ fn growing(unit: Unit, growth: &Growth) -> String {
     line += &format!(" ({})", rate(unit, &growth.per_second));
     if let Some(LimitMet { limit, in_s, .. }) = &growth.limit {
         line += &format!(", {} {}", limit.name, unit.show_about(limit.value));
-        line += &if *in_s > 0.0 { format!(" in {}", seconds(*in_s)) } else { " is met".into() };
+        line += &match *in_s > 0.0 {
+            true => format!(" in {}", duration_about_ms((in_s * 1e3).round() as u64)),
+            false => " is met".to_owned(),
+        };
     }
     line
 }

@@ -38,6 +38,13 @@ pub struct Slope {
     pub high: f64,
 }
 
+impl Slope {
+    /// The slope and its interval, so many times.
+    pub(super) fn times(self, factor: f64) -> Self {
+        Self { value: self.value * factor, low: self.low * factor, high: self.high * factor }
+    }
+}
+
 /// The slope of points (x, y) in the order of x; `None` where no two of them have a different x.
 ///
 /// Looks at all pairs; of more than [`POINTS_MAX`] points neighbours are put together first.

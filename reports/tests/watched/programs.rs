@@ -95,7 +95,7 @@ pub(crate) fn leaky() -> Trial {
     second.per_round = 1;
     second.trend = Some(trend(metric::FD, 600, |second| second / 5));
     let mut trial = program("leaky-daemon", 600, vec![second, first]);
-    says(&mut trial, metric::RSS_BYTES, 9 << 20, trend(metric::RSS_BYTES, 600, rss));
+    says(&mut trial, metric::MEMORY_BYTES, 9 << 20, trend(metric::MEMORY_BYTES, 600, rss));
     says(&mut trial, metric::THREAD, 4, trend(metric::THREAD, 600, |_| 4));
     let all = limited(metric::DESCRIPTOR, 600, nofile(), |second| 6 + three_every_five(second));
     says(&mut trial, metric::DESCRIPTOR, 375, all);
@@ -122,8 +122,8 @@ pub(crate) fn flat() -> Trial {
 pub(crate) fn too_short() -> Trial {
     let mut trial = program("redis-server", 20, Vec::new());
     says(&mut trial, metric::DESCRIPTOR, 12, trend(metric::DESCRIPTOR, 20, |_| 12));
-    let grew = trend(metric::RSS_BYTES, 20, |second| (5 << 20) + second * 4_096);
-    says(&mut trial, metric::RSS_BYTES, 5_320_704, grew);
+    let grew = trend(metric::MEMORY_BYTES, 20, |second| (5 << 20) + second * 4_096);
+    says(&mut trial, metric::MEMORY_BYTES, 5_320_704, grew);
     trial.verdict = Verdict::Unmeasured;
     trial
 }
@@ -155,11 +155,11 @@ pub(crate) fn with_workers() -> Trial {
 pub(crate) fn from_outside() -> Trial {
     let mut memory = Finding::leak(Resource::Memory, "resident memory", 6 << 20);
     let grown = |second: u64| (5 << 20) + second * 10_000;
-    memory.trend = Some(trend(metric::RSS_BYTES, 600, grown));
+    memory.trend = Some(trend(metric::MEMORY_BYTES, 600, grown));
     let mut thread = Finding::leak(Resource::Thread, "pool-7", 40);
     thread.trend = Some(per_tick(metric::THREAD, 600, |ticks| 4 + ticks));
     let mut trial = program("node", 600, vec![memory, thread]);
-    says(&mut trial, metric::RSS_BYTES, grown(599), trend(metric::RSS_BYTES, 600, grown));
+    says(&mut trial, metric::MEMORY_BYTES, grown(599), trend(metric::MEMORY_BYTES, 600, grown));
     says(&mut trial, metric::THREAD, 44, per_tick(metric::THREAD, 600, |ticks| 4 + ticks));
     let reason = "it was running before the watch; start it with `cargo watertight run -- CMD`";
     trial.unmeasured.push(Unmeasured::new(Resource::Heap, reason));

@@ -52,8 +52,9 @@ fn a_limit_behind_is_met() {
 fn what_is_flat_is_said_to_be() {
     assert_said(&flat(), "`tracker` is flat: nothing grew in 10 min.");
     let mut stepped = flat();
-    let step = trend(metric::RSS_BYTES, 600, |second| if second < 60 { 5 << 20 } else { 9 << 20 });
-    says(&mut stepped, metric::RSS_BYTES, 9 << 20, step);
+    let step =
+        trend(metric::MEMORY_BYTES, 600, |second| if second < 60 { 5 << 20 } else { 9 << 20 });
+    says(&mut stepped, metric::MEMORY_BYTES, 9 << 20, step);
     assert_said(
         &stepped,
         "`tracker` is flat: memory grew and stopped, nothing else grew in 10 min.",

@@ -75,8 +75,8 @@ fn every_finding_is_told_once() {
 #[test]
 fn rows_fit_a_terminal_where_they_can() {
     let mut trial = leaky();
-    let ticking = per_tick(metric::RSS_BYTES, 600, |ticks| ticks * 70_001);
-    trial.trends[0] = Trended::new("test", 4_021, metric::RSS_BYTES, 9 << 20, ticking);
+    let ticking = per_tick(metric::MEMORY_BYTES, 600, |ticks| ticks * 70_001);
+    trial.trends[0] = Trended::new("test", 4_021, metric::MEMORY_BYTES, 9 << 20, ticking);
     let stepped = trend(metric::HEAP_BLOCKS, 600, |second| u64::from(second > 9) * 1_234_567);
     trial.trends.push(Trended::new("test", 4_021, metric::HEAP_BLOCKS, 1_234_567, stepped));
     let said = verdict(&trial, &Style::default());

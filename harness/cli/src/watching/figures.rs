@@ -13,7 +13,7 @@ pub(super) const SHOWN: [&str; 8] = [
     metric::THREAD,
     metric::PROCESS,
     metric::HEAP_BYTES,
-    metric::RSS_BYTES,
+    metric::MEMORY_BYTES,
     metric::MAPPING,
     metric::TIME_WAIT,
 ];
@@ -231,7 +231,7 @@ mod tests {
     fn figures_are_short() {
         assert_eq!(short(metric::THREAD, 1234, false), "1,234");
         assert_eq!(short(metric::THREAD, 2, true), "+2");
-        assert_eq!(short(metric::RSS_BYTES, -1536, true), "-1.5 KiB");
-        assert_eq!(short(metric::RSS_BYTES, 3 << 20, false), "3.0 MiB");
+        assert_eq!(short(metric::MEMORY_BYTES, -1536, true), "-1.5 KiB");
+        assert_eq!(short(metric::MEMORY_BYTES, 3 << 20, false), "3.0 MiB");
     }
 }

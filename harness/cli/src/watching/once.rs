@@ -1,12 +1,13 @@
 //! What a program has at one moment.
 
+use anyhow::Context as _;
 use watertight::watch::Watch;
 use watertight_report::metric::{self, word};
 use watertight_report::watch::{Line, Sample};
 
 use super::Options;
 use super::figures::{SHOWN, short};
-use super::screen::{To, print, say};
+use super::screen::{Out, To};
 use crate::talk::{Talk, plain};
 
 /// Things of one resource that are listed.
@@ -15,29 +16,34 @@ const LISTED_MAX: usize = 10;
 /// Looks once and says it.
 ///
 /// # Errors
-/// None yet; what cannot be read is said in its place.
+/// Nobody can be told.
 pub(crate) fn once(watch: &mut Watch, options: &Options, talk: &Talk) -> anyhow::Result<()> {
+    let mut out = Out::new(To::Stdout);
+    say(watch, options, talk, &mut out);
+    out.failure().map_or(Ok(()), |error| Err(error).context("stdout cannot be written"))
+}
+
+fn say(watch: &mut Watch, options: &Options, talk: &Talk, out: &mut Out) {
     let first = watch.look();
     // Descendants are known from now on.
     let (look, _) = watch.finish();
     if options.json {
-        look.samples.iter().for_each(|sample| print(&Line::Sample(sample.clone())));
-        return Ok(());
+        look.samples.iter().for_each(|sample| out.print(&Line::Sample(sample.clone())));
+        return;
     }
     for event in first.events.iter().filter(|_| !talk.is_quiet()) {
-        say(To::Stdout, &plain(&event.said));
+        out.say(&plain(&event.said));
     }
     for sample in &look.samples {
-        say(To::Stdout, &format!("\n{} (process {})", plain(&sample.subject), sample.pid));
-        figures(sample);
+        out.say(&format!("\n{} (process {})", plain(&sample.subject), sample.pid));
+        figures(sample, out);
         if sample.is_main {
-            holdings(watch);
+            holdings(watch, out);
         }
     }
-    Ok(())
 }
 
-fn figures(sample: &Sample) {
+fn figures(sample: &Sample, out: &mut Out) {
     for metric in SHOWN {
         let Some(value) = sample.values.get(metric) else { continue };
         let limit = sample
@@ -50,18 +56,18 @@ fn figures(sample: &Sample) {
             if metric == metric::SOCKET { states.join(", ") } else { limit.unwrap_or_default() };
         let line =
             format!("  {:<12}{:>12}  {beside}", word(metric), short(metric, *value as i64, false));
-        say(To::Stdout, line.trim_end());
+        out.say(line.trim_end());
     }
 }
 
 /// What it has most of, by the line that made it, or by name.
-fn holdings(watch: &Watch) {
+fn holdings(watch: &Watch, out: &mut Out) {
     let mut listed = 0;
     let mut last = None;
     for holding in watch.holdings() {
         if last.replace(holding.resource) != Some(holding.resource) {
             listed = 0;
-            say(To::Stdout, &format!("\n  {}", holding.resource.name()));
+            out.say(&format!("\n  {}", holding.resource.name()));
         }
         listed += 1;
         if listed > LISTED_MAX {
@@ -75,6 +81,6 @@ fn holdings(watch: &Watch) {
             true => format!("  {}", site.function),
             false => format!("  {}:{}  {}", site.file, site.line, site.function),
         });
-        say(To::Stdout, &format!("  {amount:>12}  {}{site}", plain(&holding.what)));
+        out.say(&format!("  {amount:>12}  {}{site}", plain(&holding.what)));
     }
 }

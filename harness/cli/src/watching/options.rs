@@ -25,14 +25,24 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) json: bool,
     /// Append the record to this ledger; else to WATERTIGHT_LEDGER, or in a cargo project to one of its own.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) ledger: Option<PathBuf>,
     /// Write counters for ui.perfetto.dev (Chrome's trace format).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) trace: Option<PathBuf>,
     /// Keep the latest sample in this file as OpenMetrics text, for a collector that reads files.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) openmetrics: Option<PathBuf>,
+}
+
+/// A file in a folder that is there: one that is mistyped is not made.
+fn file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => Err(format!("there is no folder {}; make it first", folder.display())),
+        None => Ok(path),
+    }
 }
 
 /// Looking more often would disturb the program.

@@ -22,6 +22,7 @@ use regex::bytes::Regex;
 
 use super::ticks::Ticks;
 use crate::exit::Usage;
+use crate::talk::Talk;
 
 /// How long a program may take to end after each of the signals: the one that came, SIGTERM, SIGKILL.
 const PATIENCE: [Duration; 3] =
@@ -172,19 +173,21 @@ impl Program {
         self.code
     }
 
-    /// Tells it to end, ever more strongly, and waits; its output goes on meanwhile. `hurry` says that it is to
-    /// be killed at once.
+    /// Tells it and its descendants to end, ever more strongly, and waits; its output goes on meanwhile. `also` tells
+    /// those whom its group does not reach; `hurry` says that all are to be killed at once.
     pub(super) fn end(
         &mut self,
         first: Signal,
-        mut also: impl FnMut(Signal),
+        also: impl Fn(Signal),
         hurry: impl Fn() -> bool,
-        mut print: impl FnMut(&dyn Fn()),
+        talk: &Talk,
     ) {
         const STEP: Duration = Duration::from_millis(50);
-        for (signal, patience) in
-            [first, Signal::SIGTERM, Signal::SIGKILL].into_iter().zip(PATIENCE)
-        {
+        // What ends at once needs no word.
+        const SILENCE: Duration = Duration::from_millis(500);
+        let mut signals = vec![first, Signal::SIGTERM, Signal::SIGKILL];
+        signals.dedup();
+        for (signal, patience) in signals.into_iter().zip(PATIENCE) {
             self.reap();
             if !self.is_anyone_left {
                 return;
@@ -192,13 +195,24 @@ impl Program {
             // A group that has gone is no error to us.
             let _ = killpg(self.pid, signal);
             also(signal);
-            let deadline = Instant::now() + patience;
-            while self.is_anyone_left
-                && Instant::now() < deadline
-                && !(hurry() && signal != Signal::SIGKILL)
-            {
+            if signal == Signal::SIGKILL {
+                talk.warn("it does not end, and is killed");
+            }
+            let began = Instant::now();
+            let mut is_told = false;
+            while self.is_anyone_left && began.elapsed() < patience {
+                if !is_told && began.elapsed() >= SILENCE {
+                    let s = patience.as_secs();
+                    talk.say(format_args!(
+                        "told it to end by {signal}, and wait up to {s} s; Ctrl-C kills it"
+                    ));
+                    is_told = true;
+                }
+                if hurry() && signal != Signal::SIGKILL {
+                    break;
+                }
                 let ready = super::poll::ready(self.readable(), STEP);
-                self.read(&ready, &mut print);
+                self.read(&ready, |write| write());
                 self.reap();
             }
         }
@@ -248,6 +262,13 @@ impl Stream {
 /// Why a program could not be started, and what to do.
 fn refused(program: &Path, error: io::Error) -> anyhow::Error {
     let shown = program.display();
+    if program.is_dir() {
+        return Usage(format!("{shown} is a folder; name a program in it")).into();
+    }
+    if program.as_os_str().is_empty() {
+        return Usage("the program has no name; see how the shell reads the command".to_owned())
+            .into();
+    }
     match error.kind() {
         io::ErrorKind::NotFound => {
             Usage(format!("there is no program {shown}; give its path, or see PATH")).into()

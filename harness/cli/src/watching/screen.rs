@@ -20,10 +20,64 @@ pub(crate) enum To {
     Stderr,
 }
 
+/// Where it is said, and whether that still works.
+pub(super) struct Out {
+    to: To,
+    failed: Option<io::Error>,
+}
+
+impl Out {
+    pub(super) fn new(to: To) -> Self {
+        Self { to, failed: None }
+    }
+
+    /// Says a line.
+    pub(super) fn say(&mut self, line: &str) {
+        let said = match self.to {
+            To::Stdout => writeln!(anstream::stdout(), "{line}"),
+            // It is said beside what was asked for: nobody has to listen.
+            To::Stderr => writeln!(anstream::stderr(), "{line}").or(Ok(())),
+        };
+        self.note(said);
+    }
+
+    /// One line of JSON, always on stdout.
+    pub(super) fn print(&mut self, line: &Line) {
+        let text = serde_json::to_string(line).map_err(io::Error::from);
+        let printed = text.and_then(|text| {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        });
+        self.note(printed);
+    }
+
+    fn note(&mut self, said: io::Result<()>) {
+        if let Err(error) = said {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Whether nobody can be told any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Why nobody can be told any more. A reader who has seen enough, and closed the pipe, is no reason.
+    pub(super) fn failure(&mut self) -> Option<io::Error> {
+        self.failed.take().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+}
+
 /// The screen.
-pub(super) enum Screen {
+pub(super) struct Screen {
+    view: View,
+    pub(super) out: Out,
+}
+
+/// How it looks.
+enum View {
     Table(Table),
-    Lines { to: To, every: Duration, next: Duration, is_quiet: bool },
+    Lines { every: Duration, next: Duration, is_quiet: bool },
     Json,
 }
 
@@ -38,8 +92,9 @@ impl Screen {
         interval: Duration,
         talk: &Talk,
     ) -> Self {
+        let view = |view| Self { view, out: Out::new(to) };
         if json {
-            return Self::Json;
+            return view(View::Json);
         }
         let is_terminal = match to {
             To::Stdout => io::stdout().is_terminal(),
@@ -47,37 +102,37 @@ impl Screen {
         };
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         if is_terminal && !is_dumb && !talk.is_quiet() {
-            return Self::Table(Table::new(to, length));
+            return view(View::Table(Table::new(to, length)));
         }
         let every = if talk.is_verbose() { interval } else { LINE_EVERY.max(interval) };
-        Self::Lines { to, every, next: Duration::ZERO, is_quiet: talk.is_quiet() }
+        view(View::Lines { every, next: Duration::ZERO, is_quiet: talk.is_quiet() })
     }
 
     /// Something happened.
     pub(super) fn event(&mut self, event: &Event) {
         let said = || format!("{:>9}  {}", at(event.at_ms), plain(&event.said));
-        match self {
-            Self::Table(table) => table.say(&said()),
-            Self::Lines { is_quiet: true, .. } => {}
-            Self::Lines { to, .. } => say(*to, &said()),
-            Self::Json => print(&Line::Event(event.clone())),
+        match &self.view {
+            View::Table(table) => table.say(&said()),
+            View::Lines { is_quiet: true, .. } => {}
+            View::Lines { .. } => self.out.say(&said()),
+            View::Json => self.out.print(&Line::Event(event.clone())),
         }
     }
 
     /// A look, and what all of them have shown.
     pub(super) fn look(&mut self, samples: &[Sample], figures: &Figures, now: Duration) {
-        match self {
-            Self::Table(table) => table.draw(figures, now),
-            Self::Lines { to, every, next, is_quiet } => {
+        match &mut self.view {
+            View::Table(table) => table.draw(figures, now),
+            View::Lines { every, next, is_quiet } => {
                 if now >= *next && !*is_quiet && figures.main().is_some() {
                     // From the moment that was meant, so that lines do not drift.
                     *next = if now < *next + *every { *next + *every } else { now + *every };
-                    say(*to, &line(figures, now));
+                    self.out.say(&line(figures, now));
                 }
             }
-            Self::Json => {
+            View::Json => {
                 for sample in samples {
-                    print(&Line::Sample(sample.clone()));
+                    self.out.print(&Line::Sample(sample.clone()));
                 }
             }
         }
@@ -85,15 +140,15 @@ impl Screen {
 
     /// Lets somebody else write, without tearing the table.
     pub(super) fn aside(&self, write: &dyn Fn()) {
-        match self {
-            Self::Table(table) => table.aside(write),
-            Self::Lines { .. } | Self::Json => write(),
+        match &self.view {
+            View::Table(table) => table.aside(write),
+            View::Lines { .. } | View::Json => write(),
         }
     }
 
     /// Takes the table away.
     pub(super) fn close(&self) {
-        if let Self::Table(table) = self {
+        if let View::Table(table) = &self.view {
             table.clear();
         }
     }
@@ -120,23 +175,4 @@ fn line(figures: &Figures, now: Duration) -> String {
 /// `12.0 s`, `1 min 20 s`.
 pub(super) fn at(ms: u64) -> String {
     metric::duration_ms(ms)
-}
-
-/// Says a line. Whoever read it may have gone.
-pub(super) fn say(to: To, line: &str) {
-    let _ = match to {
-        To::Stdout => writeln!(anstream::stdout(), "{line}"),
-        To::Stderr => writeln!(anstream::stderr(), "{line}"),
-    };
-}
-
-/// One line of JSON.
-pub(super) fn print(line: &Line) {
-    if let Ok(text) = serde_json::to_string(line) {
-        let mut stdout = io::stdout().lock();
-        let _ = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.write_all(b"\n"))
-            .and_then(|()| stdout.flush());
-    }
 }

@@ -78,7 +78,7 @@ impl Table {
         };
         let rate = figure.per_minute().filter(|rate| *rate != 0);
         let rate = rate.map_or_else(String::new, |rate| short(metric, rate, true));
-        let limit = process.limit(metric).filter(|_| metric != metric::RSS_BYTES);
+        let limit = process.limit(metric).filter(|_| metric != metric::MEMORY_BYTES);
         let now = short(metric, figure.now() as i64, false);
         let line = row([word(metric), &now, &change, &rate, &figure.sparkline()]);
         let is_near = limit.is_some_and(|limit| figure.now() * 10 >= limit * 9);
@@ -120,7 +120,7 @@ fn row([resource, now, change, rate, line]: [&str; 5]) -> String {
 
 /// A descendant in one line: what it has, and what of that has changed.
 fn descendants_row(process: &Process) -> String {
-    let shown = [metric::DESCRIPTOR, metric::THREAD, metric::RSS_BYTES];
+    let shown = [metric::DESCRIPTOR, metric::THREAD, metric::MEMORY_BYTES];
     let figures = shown.iter().filter_map(|metric| {
         let figure = process.figure(metric)?;
         let now = short(metric, figure.now() as i64, false);

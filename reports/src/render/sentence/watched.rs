@@ -212,7 +212,7 @@ fn short(trial: &Trial) -> Option<String> {
     // Of what decides nothing it is no matter.
     let has_heap = trial.trends.iter().any(|it| it.metric == metric::HEAP_BYTES);
     let idle = [metric::MAPPING, metric::VIRTUAL_BYTES, metric::TIME_WAIT];
-    let idle = idle.into_iter().chain(has_heap.then_some(metric::RSS_BYTES)).map(metric::word);
+    let idle = idle.into_iter().chain(has_heap.then_some(metric::MEMORY_BYTES)).map(metric::word);
     let idle: Vec<&str> = idle.collect();
     metrics.retain(|metric| !idle.contains(&metric.as_str()));
     let is_all = trial.trends.iter().all(|it| matches!(it.trend, Trend::TooShort { .. }));

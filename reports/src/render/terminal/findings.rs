@@ -85,7 +85,8 @@ impl Block<'_> {
             }
         }
         self.parts(trial, finding);
-        if let Some(forecast) = &finding.forecast {
+        // What all places of a watched program meet together stands in their row.
+        if let Some(forecast) = finding.forecast.as_ref().filter(|_| finding.trend.is_none()) {
             self.below(&format!("at this rate {}", met(finding.resource, forecast)));
         }
         for by in &finding.accepted {

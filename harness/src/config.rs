@@ -111,6 +111,37 @@ impl Config {
     }
 }
 
+/// The profile in force, for whoever watches a program instead of running tests.
+#[derive(Debug)]
+pub struct InForce(Config);
+
+/// The configuration cannot be used, with the reason and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ConfigUnusable(#[from] ConfigError);
+
+impl InForce {
+    /// Finds and reads the files, and chooses the profile that `WATERTIGHT_PROFILE` names.
+    ///
+    /// # Errors
+    /// A file is wrong, or there is no such profile.
+    pub fn load() -> Result<Self, ConfigUnusable> {
+        Ok(Self(Config::load()?))
+    }
+
+    /// The profile's name.
+    pub fn name(&self) -> &str {
+        &self.0.profile
+    }
+
+    /// Whether a case fails where something of it could not be measured.
+    pub fn fails_unmeasured(&self, suite: &str, case: &str) -> bool {
+        let mut cases = [Case::new(case, |_| Ok(()))];
+        self.0.apply(suite, &Settings::default(), &mut cases);
+        cases[0].unmeasured == Severity::Fail
+    }
+}
+
 #[cfg(test)]
 mod tests;
 

@@ -85,7 +85,7 @@ pub mod outside;
 pub mod watch;
 
 pub use case::{Case, Net};
-pub use config::{ConfigNotThere, acceptance_file};
+pub use config::{ConfigNotThere, ConfigUnusable, InForce, acceptance_file};
 pub use context::{Context, ProcessId};
 pub use failed::{Ending, Failed};
 pub use gauge::gauge;

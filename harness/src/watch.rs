@@ -222,6 +222,8 @@ impl Watch {
     pub fn finish(&mut self) -> (Look, Trial) {
         let look = self.look_at_all(true);
         let trial = record::trial(self);
+        let ended = self.main.is_over().then_some(&self.main.seen);
+        ended.into_iter().chain(&self.past).for_each(Seen::forget);
         (look, trial)
     }
 
@@ -342,6 +344,8 @@ impl Watch {
     fn remember(&mut self, seen: Seen) {
         if seen.history.is_long() && self.past.len() < PAST_MAX {
             self.past.push(seen);
+        } else {
+            seen.forget();
         }
     }
 

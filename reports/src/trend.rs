@@ -204,7 +204,9 @@ pub fn judge(series: &Series, question: &Question) -> Trend {
     }
     let duration_s = last.at_s - first.at_s;
     if samples.len() < SAMPLES_MIN {
-        let interval_s = duration_s / (samples.len() - 1) as f64;
+        // The last one may have come early.
+        let gaps = samples.windows(2).map(|two| two[1].at_s - two[0].at_s);
+        let interval_s = gaps.fold(0.0, f64::max);
         let more_s = interval_s * (SAMPLES_MIN - samples.len()) as f64;
         return Trend::TooShort { more_s, so_far: None };
     }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
+use watertight::InForce;
 use watertight::watch::{Look, Watch, run_record};
 use watertight_report::ledger::Ledger;
 use watertight_report::model::{Record, Trial, Verdict};
@@ -29,6 +30,7 @@ use watertight_report::render::terminal::{self, Style};
 use watertight_report::watch::Line;
 
 use crate::acceptance::Acceptance;
+use crate::exit::Usage;
 use crate::talk::{Talk, shown};
 use crate::underway::Underway;
 use crate::{exit, ledgers};
@@ -63,6 +65,7 @@ pub(crate) struct Prepared {
     stop: Stop,
     ledger: Option<PathBuf>,
     acceptance: Acceptance,
+    profile: InForce,
     /// The id of the run, in the ledger.
     run: String,
 }
@@ -74,6 +77,7 @@ impl Prepared {
     /// A file that was named cannot be written, or the acceptance file is wrong.
     pub(crate) fn new(options: &Options, talk: &Talk) -> anyhow::Result<Self> {
         let acceptance = Acceptance::load(talk)?;
+        let profile = InForce::load().map_err(|error| Usage(error.to_string()))?;
         let exports = Exports::open(options)?;
         let run = ledgers::run_id();
         let ledger = match &options.ledger {
@@ -85,7 +89,7 @@ impl Prepared {
             },
         };
         let stop = Stop::listen().context("signals cannot be listened to")?;
-        Ok(Self { exports, stop, ledger, acceptance, run })
+        Ok(Self { exports, stop, ledger, acceptance, profile, run })
     }
 }
 
@@ -106,9 +110,7 @@ impl<'a> Watching<'a> {
     ) -> anyhow::Result<Self> {
         let to = if program.is_some() { To::Stderr } else { To::Stdout };
         if let Some(path) = &prepared.ledger {
-            let profile =
-                std::env::var("WATERTIGHT_PROFILE").unwrap_or_else(|_| "default".to_owned());
-            let make = || run_record(&prepared.run, &profile);
+            let make = || run_record(&prepared.run, prepared.profile.name());
             Ledger::open(path)
                 .and_then(|ledger| ledger.begin(&prepared.run, make))
                 .with_context(unwritten)?;
@@ -208,12 +210,16 @@ impl<'a> Watching<'a> {
         let ended = self.end();
         self.say(&trial);
         let code = self.code(&trial, ended);
-        if let Some(error) = self.screen.out.failure() {
-            return Err(error).context("stdout cannot be written");
-        }
-        written?;
-        self.prepared.exports.finish()?;
-        Ok(code)
+        let told =
+            self.screen.out.failure().map_or(Ok(()), Err).context("stdout cannot be written");
+        let failed =
+            [told, written, self.prepared.exports.finish()].into_iter().filter_map(Result::err);
+        // All are said, the last of them as the reason for the exit code.
+        let last = failed.reduce(|before, error| {
+            self.talk.error(&before);
+            error
+        });
+        last.map_or(Ok(code), Err)
     }
 
     fn write(&self, trial: &Trial) -> anyhow::Result<()> {
@@ -250,7 +256,11 @@ impl<'a> Watching<'a> {
             ledger: self.prepared.ledger.as_deref().map(|path| shown(path).to_owned()),
             ..Style::default()
         };
-        let verdict = terminal::verdict(trial, &style);
+        // What grows is told with what to do about it.
+        let verdict = match trial.verdict {
+            Verdict::Leaked => terminal::failure(trial, &style),
+            _ => terminal::verdict(trial, &style),
+        };
         self.screen.out.say(&format!("\n{}", verdict.trim_end()));
     }
 
@@ -258,7 +268,9 @@ impl<'a> Watching<'a> {
     fn code(&self, trial: &Trial, ended: Option<u8>) -> u8 {
         let is_red = match trial.verdict {
             Verdict::Leaked => true,
-            Verdict::Unmeasured | Verdict::Unsettled => is_ci(),
+            Verdict::Unmeasured | Verdict::Unsettled => {
+                self.prepared.profile.fails_unmeasured(&trial.suite, &trial.case)
+            }
             Verdict::Clean | Verdict::Tolerated => false,
         };
         if self.options.fail_on_growth && is_red {
@@ -266,11 +278,6 @@ impl<'a> Watching<'a> {
         }
         ended.unwrap_or(exit::OK)
     }
-}
-
-/// Whether nothing that could not be told may pass.
-fn is_ci() -> bool {
-    std::env::var("WATERTIGHT_PROFILE").is_ok_and(|profile| profile == "ci")
 }
 
 fn unwritten() -> &'static str {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use watertight_report::metric;
+use watertight_report::metric::{self, Unit};
 use watertight_report::model::{Finding, Forecast, Resource, Status, Verdict};
 use watertight_report::trend::{Growth, Trend};
 
@@ -43,6 +43,9 @@ pub(crate) struct Made {
 /// A place that made less than this part of what grew is not told.
 const TOLD_PART: u64 = 16;
 
+/// Bytes that must have been added: less is a list that grows with what it names, or a page.
+const BYTES_MIN: u64 = 16 * 1024;
+
 /// Metrics that must have been seen for long enough, but for memory.
 const REQUIRED: [&str; 4] =
     [metric::DESCRIPTOR, metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
@@ -61,9 +64,14 @@ pub(crate) fn watched(all: &[Watched]) -> (Vec<Finding>, Verdict) {
 }
 
 impl Watched {
+    /// How a metric grows, where that is worth a word.
     fn growth(&self, metric: &str) -> Option<&Growth> {
+        let is_little = || {
+            let grown = self.grown.get(metric).copied().unwrap_or(u64::MAX);
+            Unit::of(metric) == Unit::Bytes && grown < BYTES_MIN
+        };
         match self.trends.get(metric) {
-            Some(Trend::Growing(growth)) => Some(growth),
+            Some(Trend::Growing(growth)) if !is_little() => Some(growth),
             _ => None,
         }
     }
@@ -155,7 +163,7 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
     let total = watched.grown.get(metric).copied().unwrap_or(0).max(1);
     let atom = |resource: Resource, what: &str, grown: u64| {
         let per = growth.map_or(0.0, step) * grown as f64 / total as f64;
-        let mut atom = Atom::new(status, resource, what, grown as i64, per.round() as i64);
+        let mut atom = Atom::new(status, resource, what, grown as i64, per.ceil() as i64);
         atom.subject = Some(watched.subject.clone());
         atom.forecast = growth.and_then(forecast);
         atom
@@ -208,10 +216,10 @@ fn is_too_short(watched: &Watched) -> bool {
     required.any(|metric| matches!(watched.trends.get(metric), Some(Trend::TooShort { .. })))
 }
 
-/// What one tick, or one period, adds; 0 where neither is known.
+/// What one tick adds, or where ticks are not known one minute: the most of its interval, so that who accepts
+/// today's growth accepts tomorrow's.
 fn step(growth: &Growth) -> f64 {
-    let per_tick = growth.per_tick.map(|slope| slope.value);
-    per_tick.or(growth.period.map(|period| period.added)).unwrap_or(0.0)
+    growth.per_tick.map_or(growth.per_second.high * 60.0, |slope| slope.high)
 }
 
 fn forecast(growth: &Growth) -> Option<Forecast> {
@@ -271,7 +279,6 @@ fn unnamed(watched: &Watched, metric: &str) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use watertight_report::metric::Unit;
     use watertight_report::model::Frame;
     use watertight_report::trend::{Limit, Question, Series, judge};
 
@@ -317,7 +324,9 @@ mod tests {
         let (findings, verdict) = watched(&[leaky()]);
         assert_eq!((findings.len(), verdict), (1, Verdict::Leaked));
         let finding = &findings[0];
-        assert_eq!((finding.resource, finding.growth, finding.per_round), (Resource::Fd, 33, 3));
+        assert_eq!((finding.resource, finding.growth), (Resource::Fd, 33));
+        // In a minute, at most.
+        assert!((36..=40).contains(&finding.per_round), "{}", finding.per_round);
         assert_eq!(finding.site.as_ref().map(|site| site.line), Some(7));
         assert_eq!(finding.parts.len(), 2);
         assert!(finding.trend.as_ref().is_some_and(Trend::is_growing));
@@ -408,6 +417,16 @@ mod tests {
         let (findings, verdict) = watched(&[warming]);
         assert_eq!((findings[0].status, verdict), (Status::Unconfirmed, Verdict::Unmeasured));
         assert_eq!(findings[0].site.as_ref().map(|site| site.line), Some(7));
+    }
+
+    #[test]
+    fn some_bytes_are_no_leak() {
+        let little = |bytes| {
+            let trends = [(metric::HEAP_BYTES, growing(Unit::Bytes, 32))].into();
+            let grown = [(metric::HEAP_BYTES, bytes)].into();
+            watched(&[Watched { trends, grown, made: Vec::new(), ..leaky() }]).1
+        };
+        assert_eq!((little(BYTES_MIN - 1), little(BYTES_MIN)), (Verdict::Clean, Verdict::Leaked));
     }
 
     #[test]

@@ -229,6 +229,8 @@ fn kind_of(socket: &Socket, listening: &HashSet<String>) -> String {
             format!("{protocol} accepted at {local} ({state})")
         }
         Some((_, remote)) => format!("{protocol} -> {remote} ({state})"),
+        // A port of its own that is bound to nothing is another one each time.
+        None if protocol == "udp" => format!("udp ({state})"),
         None => socket.name.clone(),
     }
 }

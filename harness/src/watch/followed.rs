@@ -43,6 +43,13 @@ impl Seen {
             history: History::default(),
         }
     }
+
+    /// Removes its notes: the program has ended, and was judged.
+    pub(crate) fn forget(&self) {
+        if let Some(notes) = &self.notes {
+            notes.remove();
+        }
+    }
 }
 
 /// One process that lives, or has just ended.

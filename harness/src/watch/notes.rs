@@ -15,6 +15,8 @@ pub(crate) struct Notes {
     pub(crate) region: RegionMap,
     /// The program, for the frames that lie in it.
     pub(crate) program: PathBuf,
+    /// As the process knows it.
+    path: PathBuf,
 }
 
 impl Notes {
@@ -38,7 +40,19 @@ impl Notes {
             ))
         };
         let region = RegionMap::open(&there).ok_or_else(refused)?;
-        Ok(Some(Self { region, program: process::executable(pid).unwrap_or_default() }))
+        Ok(Some(Self {
+            region,
+            program: process::executable(pid).unwrap_or_default(),
+            path: path.into(),
+        }))
+    }
+}
+
+impl Notes {
+    /// Removes the notes of a process that has ended: nobody else would, and they are on disk.
+    pub(crate) fn remove(&self) {
+        // In a container it has another path here: the next `agent --env` there removes it.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -28,13 +28,18 @@ pub(super) fn trial(watch: &Watch) -> Trial {
         if !is_main && !seen.history.is_long() {
             continue;
         }
-        let subject = if is_main { SUBJECT_TEST } else { &seen.command };
+        let of_command = all().filter(|it| it.command == seen.command).count();
+        let subject = match (is_main, of_command) {
+            (true, _) => SUBJECT_TEST.to_owned(),
+            (false, 1) => seen.command.clone(),
+            (false, _) => format!("{} [{}]", seen.command, seen.pid),
+        };
         let own = seen.history.trends(watch.settings.warm_up);
         trends.extend(own.iter().map(|(metric, now, trend)| {
-            Trended::new(subject, seen.pid, *metric, *now, trend.clone())
+            Trended::new(subject.as_str(), seen.pid, *metric, *now, trend.clone())
         }));
         let own = own.into_iter().map(|(metric, _, trend)| (metric, trend)).collect();
-        evidence.push(watched(watch, seen, subject, own));
+        evidence.push(watched(watch, seen, &subject, own));
     }
     let (findings, mut verdict) = judge::watched(&evidence);
     // Address space is told only where nothing else tells of what takes it, and files where sockets grow beside.

@@ -24,6 +24,8 @@ pub(crate) struct Evidence {
     cases: u64,
     /// Programs that were watched.
     watches: u64,
+    /// Those of them that grow by what is accepted.
+    tolerated_watches: u64,
     /// What those say that could not tell.
     untold: Vec<String>,
     leaks: BTreeMap<String, Leak>,
@@ -135,6 +137,7 @@ impl Evidence {
     /// A watch that could not tell says so in its sentence.
     fn add_watch(&mut self, trial: &Trial) {
         self.watches += 1;
+        self.tolerated_watches += u64::from(trial.verdict == Verdict::Tolerated);
         if trial.verdict == Verdict::Unmeasured {
             self.untold.push(sentence(trial));
         }
@@ -340,10 +343,11 @@ impl Evidence {
         let behind = if self.accepted == 0 { "nothing behind" } else { "nothing new behind" };
         let tests = (self.cases > 0 || self.watches == 0)
             .then(|| format!("{} {cases} {behind}", metric::count(self.cases)));
+        let but = if self.tolerated_watches > 0 { " but by what is accepted" } else { "" };
         let watches = match self.watches {
             0 => None,
-            1 => Some("1 watched program does not grow".to_owned()),
-            many => Some(format!("{} watched programs do not grow", metric::count(many))),
+            1 => Some(format!("1 watched program does not grow{but}")),
+            many => Some(format!("{} watched programs do not grow{but}", metric::count(many))),
         };
         let proven: Vec<String> = tests.into_iter().chain(watches).collect();
         let mut said = format!(

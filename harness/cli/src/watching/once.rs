@@ -62,25 +62,23 @@ fn figures(sample: &Sample, out: &mut Out) {
 
 /// What it has most of, by the line that made it, or by name.
 fn holdings(watch: &Watch, out: &mut Out) {
-    let mut listed = 0;
-    let mut last = None;
-    for holding in watch.holdings() {
-        if last.replace(holding.resource) != Some(holding.resource) {
-            listed = 0;
-            out.say(&format!("\n  {}", holding.resource.name()));
+    let holdings = watch.holdings();
+    for of_resource in holdings.chunk_by(|a, b| a.resource == b.resource) {
+        out.say(&format!("\n  {}", of_resource[0].resource.name()));
+        for holding in of_resource.iter().take(LISTED_MAX) {
+            let amount = match holding.resource.is_bytes() {
+                true => metric::bytes(holding.amount),
+                false => metric::count(holding.amount),
+            };
+            let site = holding.site.as_ref().map_or_else(String::new, |site| match site.line {
+                0 => format!("  {}", site.function),
+                line => format!("  {}:{line}  {}", site.file, site.function),
+            });
+            out.say(&format!("  {amount:>12}  {}{site}", plain(&holding.what)));
         }
-        listed += 1;
-        if listed > LISTED_MAX {
-            continue;
+        let more = of_resource.len().saturating_sub(LISTED_MAX);
+        if more > 0 {
+            out.say(&format!("  {:>12}  and {more} more", ""));
         }
-        let amount = match holding.resource.is_bytes() {
-            true => metric::bytes(holding.amount),
-            false => metric::count(holding.amount),
-        };
-        let site = holding.site.map_or_else(String::new, |site| match site.file.is_empty() {
-            true => format!("  {}", site.function),
-            false => format!("  {}:{}  {}", site.file, site.line, site.function),
-        });
-        out.say(&format!("  {amount:>12}  {}{site}", plain(&holding.what)));
     }
 }

@@ -173,10 +173,16 @@ impl Watch {
         self.family.len()
     }
 
-    /// Tells all of them that live to end: descendants that would be left behind.
+    /// Signals all descendants that live, also those that were not seen yet: of a child of ours nothing is left.
     pub fn signal_descendants(&self, signal: Signal) {
         for followed in self.family.values() {
             followed.subject.signal(signal);
+        }
+        let unseen = outside::own_descendants().into_iter().filter(|one| {
+            self.settings.is_child && !self.family.contains_key(&(one.pid, one.started))
+        });
+        for subject in unseen.filter_map(|one| Subject::open(one.pid).ok()) {
+            subject.signal(signal);
         }
     }
 
@@ -271,7 +277,8 @@ impl Watch {
         let lines = match (self.has_lines(), self.settings.expects_notes) {
             (true, _) => "the lines are known that make what it holds",
             (false, true) => {
-                "the agent is not in it (a static or setuid program), so it is seen from outside alone"
+                "the agent is not in it (a static or setuid program, or one that has just ended), so it is seen \
+                 from outside alone"
             }
             (false, false) => "it is seen from outside, so no lines are known",
         };

@@ -209,6 +209,9 @@ impl<'a> Watching<'a> {
         let written = self.write(&trial);
         let ended = self.end();
         self.say(&trial);
+        if self.watch.ticks() == 0 && self.program.as_ref().is_some_and(Program::has_ticks) {
+            self.talk.warn("no tick was counted: no line matched, or the program keeps its output until it has much of it");
+        }
         let code = self.code(&trial, ended);
         let told =
             self.screen.out.failure().map_or(Ok(()), Err).context("stdout cannot be written");

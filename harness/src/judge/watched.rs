@@ -28,6 +28,8 @@ pub(crate) struct Watched {
     pub(crate) made: Vec<Made>,
     /// Whether its notes are there, so that what grew has lines.
     pub(crate) is_noted: bool,
+    /// Whether they were to be there.
+    pub(crate) expects_notes: bool,
 }
 
 /// More of something, made at one place or called by one name.
@@ -136,7 +138,7 @@ fn findings_of(watched: &Watched) -> Vec<Finding> {
     if let Some(first) =
         findings.iter_mut().find(|finding| finding.site.is_none() && !watched.is_noted)
     {
-        first.note.get_or_insert_with(|| UNNOTED.to_owned());
+        first.note.get_or_insert_with(|| watched.no_notes().to_owned());
     }
     for finding in &mut findings {
         finding.trend = watched.trend_of(finding);
@@ -262,7 +264,16 @@ fn name_of(metric: &str) -> &'static str {
     }
 }
 
-/// How lines come to be known.
+impl Watched {
+    /// How lines come to be known, or why they are not.
+    fn no_notes(&self) -> &'static str {
+        match self.expects_notes {
+            true => "the agent is not in it (a static or setuid program), so no lines are known",
+            false => UNNOTED,
+        }
+    }
+}
+
 const UNNOTED: &str = "its lines are known where it is started by `cargo watertight run`, or with what `cargo watertight agent --env` prints";
 
 fn unnamed(watched: &Watched, metric: &str) -> &'static str {
@@ -271,7 +282,7 @@ fn unnamed(watched: &Watched, metric: &str) -> &'static str {
             "its heap does not grow: the allocator keeps what was freed, or memory is mapped by other means"
         }
         _ if watched.is_noted => "no one place made what grew, or its allocator bypasses the agent",
-        _ => UNNOTED,
+        _ => watched.no_notes(),
     }
 }
 
@@ -316,6 +327,7 @@ mod tests {
                 made(Resource::Heap, 770_000, 7),
             ],
             is_noted: true,
+            expects_notes: false,
         }
     }
 

@@ -95,12 +95,12 @@ impl History {
         }
     }
 
-    /// The census from which growth since a moment is counted, the last one, and one halfway between.
+    /// The census nearest to the moment since which growth is counted, the last one, and one halfway between.
     pub(crate) fn around(&self, since_s: f64) -> Option<(&Census, Option<&Census>, &Census)> {
         let last = self.censuses.last()?;
-        // At the beginning nothing can be older.
-        let from = self.censuses.iter().rposition(|census| census.at_s <= since_s).unwrap_or(0);
         let to = self.censuses.len() - 1;
+        let far = |at: &usize| (self.censuses[*at].at_s - since_s).abs();
+        let from = (0..=to).min_by(|a, b| far(a).total_cmp(&far(b)))?;
         let halfway = (self.censuses[from].at_s + last.at_s) / 2.0;
         let between = self.censuses[from..to].iter().skip(1);
         let middle =
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_counted_from_the_census_before_it() {
+    fn growth_is_counted_from_the_census_nearest_to_it() {
         let mut history = History::default();
         for at_s in [0.0, 10.0, 20.0, 30.0, 40.0] {
             history.keep(Census { at_s, ..Census::default() });

@@ -116,14 +116,23 @@ fn watched(
     let census = history.around(first_s).filter(|_| !since.is_empty());
     let more = census.map(|(from, middle, to)| to.grown_since(from, middle)).unwrap_or_default();
     let made = sites::made(more, seen.notes.as_ref(), &watch.symbols);
-    Watched { subject: subject.to_owned(), trends, grown, made, is_noted: seen.notes.is_some() }
+    Watched {
+        subject: subject.to_owned(),
+        trends,
+        grown,
+        made,
+        is_noted: seen.notes.is_some(),
+        expects_notes: watch.settings.expects_notes,
+    }
 }
 
 /// What was hardly looked at is not clean, though nothing of it has moved.
 fn too_few(watch: &Watch) -> Option<String> {
-    let past = watch.past.iter().filter(|it| it.is_main);
-    let looks =
-        [&watch.main.seen].into_iter().chain(past).map(|it| it.history.looks()).max().unwrap_or(0);
+    let living = [&watch.main].into_iter().chain(watch.family.values()).map(|it| &it.seen);
+    let all = living.chain(&watch.past);
+    // A program that goes into the background lives on in a descendant.
+    let judged = all.filter(|it| it.is_main || watch.settings.is_child);
+    let looks = judged.map(|it| it.history.looks()).max().unwrap_or(0);
     (looks < SAMPLES_MIN).then(|| {
         let times = if looks == 1 { "once".to_owned() } else { format!("{looks} times") };
         format!(

@@ -42,6 +42,8 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Program {
     pid: Pid,
     streams: Vec<Stream>,
+    /// Whether somebody wants its ticks.
+    has_ticks: bool,
     /// Its exit code, or 128 and the number of the signal that has ended it.
     code: Option<u8>,
     /// Whether a descendant of it is left, or it itself.
@@ -106,9 +108,15 @@ impl Program {
         Ok(Self {
             pid: Pid::from_raw(child.id().cast_signed()),
             streams,
+            has_ticks: start.tick.is_some() || start.tick_fd.is_some(),
             code: None,
             is_anyone_left: true,
         })
+    }
+
+    /// Whether it was to tell its ticks.
+    pub(super) fn has_ticks(&self) -> bool {
+        self.has_ticks
     }
 
     pub(crate) fn pid(&self) -> u32 {

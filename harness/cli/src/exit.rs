@@ -7,7 +7,7 @@
 //! | 2 | the command line, a configuration or a file that was named is wrong; nothing was done |
 //! | 3 | something could not be read, written or started |
 //! | 4 | a ledger has lines that cannot be read; the rest of it was used |
-//! | 130, 143 | ended by Ctrl-C or SIGTERM; the ledger is written |
+//! | 130, 143 | `test`, `nextest`: ended by Ctrl-C or SIGTERM; the ledger is written |
 //!
 //! `test` and `nextest` end with the code of cargo itself: 101 and 100 where a test failed or leaked. `run` ends with
 //! that of its program where this has ended by itself, 128 and the signal's number included; where we have ended it,

@@ -151,7 +151,7 @@ impl<'a> Watching<'a> {
                     next += self.options.interval;
                 }
             }
-            if self.watch.is_over()
+            if self.watch.is_over() && self.is_left_alone()
                 || self.screen.out.has_failed()
                 || self.prepared.stop.signal().is_some()
                 || end.is_some_and(|end| now >= end)
@@ -165,6 +165,12 @@ impl<'a> Watching<'a> {
             }
         }
         self.conclude()
+    }
+
+    /// Whether nobody is left of the program: one that goes into the background may be on its way to us, and is seen
+    /// at the next look.
+    fn is_left_alone(&self) -> bool {
+        self.program.as_ref().is_none_or(Program::is_gone)
     }
 
     /// Waits for whatever comes first; true where the process has ended.

@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::history::History;
 use super::notes::Notes;
 use crate::outside::{
-    self, Event, Limits, Paced, Part, Reading, Relative, Snapshot, Subject, Unavailable,
+    self, Event, Image, Limits, Paced, Part, Reading, Relative, Snapshot, Subject, Unavailable,
 };
 use crate::probe::{process, time_wait};
 
@@ -22,7 +22,7 @@ pub(crate) struct Seen {
     pub(crate) is_main: bool,
     /// The command line, without the folder of the program.
     pub(crate) command: String,
-    /// The file name of the program: what it runs may call itself otherwise on its command line.
+    /// What the program is called: it may call itself otherwise on its command line.
     pub(crate) program: String,
     /// Whether it has a network that is not ours, and so perhaps its own.
     pub(crate) has_own_net: bool,
@@ -117,10 +117,7 @@ impl Followed {
         });
         if let Ok(image) = &snapshot.image {
             self.seen.command = cut(image.command.clone());
-            let file = image.executable.as_ref().ok().and_then(|path| path.file_name());
-            if let Some(name) = file.map(|name| name.to_string_lossy()) {
-                self.seen.program = name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned();
-            }
+            self.seen.program = program(self.subject.pid(), image);
         }
         let unreadable_notes = self.find_notes();
         self.count_waiting();
@@ -272,6 +269,16 @@ impl Followed {
             family.map_or(&[], |family| if self.seen.is_main { &family.descendants } else { &[] });
         Census::take(self.subject.pid(), at_s, self.seen.notes.as_ref(), family)
     }
+}
+
+/// What a program is called: the kernel's name for it, which is that of the file as it was started (a link's, where
+/// several programs are one file); whole, where the kernel has cut it.
+fn program(pid: u32, image: &Image) -> String {
+    let name = process::stat(pid).map(|stat| stat.name).unwrap_or_default();
+    let file = image.executable.as_ref().ok().and_then(|path| path.file_name());
+    let file = file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = file.strip_suffix(" (deleted)").unwrap_or(&file);
+    if file.starts_with(&name) { file.to_owned() } else { name }
 }
 
 /// A command line is a name here; what is long, or at its end, may be no one else's business.

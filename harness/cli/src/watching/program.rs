@@ -181,6 +181,11 @@ impl Program {
         self.code
     }
 
+    /// Whether neither it nor a descendant is left, as they were reaped last.
+    pub(super) fn is_gone(&self) -> bool {
+        !self.is_anyone_left
+    }
+
     /// Tells it and its descendants to end, ever more strongly, and waits; its output goes on meanwhile. `also` tells
     /// those whom its group does not reach; `hurry` says that all are to be killed at once.
     pub(super) fn end(

@@ -9,7 +9,7 @@ use watertight_report::model::Frame;
 use crate::judge::{Creation, HeapGroup};
 use crate::region::{LiveStack, RegionMap};
 use crate::run::Run;
-use crate::symbol::{Project, Symbol, Symbolizer, package_of};
+use crate::symbol::{LoadedModule, Project, Symbol, Symbolizer, package_of};
 
 /// Names the stacks of one trial's processes.
 pub(crate) struct Namer<'a> {
@@ -18,6 +18,8 @@ pub(crate) struct Namer<'a> {
     project: Project,
     /// The test binary.
     program: PathBuf,
+    /// Whether a function of the program is a site where no line is known: nobody has told us what is its own.
+    by_function: bool,
 }
 
 impl<'a> Namer<'a> {
@@ -27,6 +29,7 @@ impl<'a> Namer<'a> {
             symbols: Some(&run.symbols),
             project: Project::of(package).tested_by(&run.subjects.program),
             program: run.subjects.program.clone(),
+            by_function: false,
         }
     }
 
@@ -44,12 +47,13 @@ impl<'a> Namer<'a> {
         let package = package_of(named).unwrap_or_else(|| program.to_owned());
         drop(symbolizer);
         let project = Project::of(&package).tested_by(program);
-        Self { symbols: Some(symbols), project, program: program.to_owned() }
+        Self { symbols: Some(symbols), project, program: program.to_owned(), by_function: true }
     }
 
     /// Names nothing: for whoever wants to know only that something is there.
     pub(crate) fn silent() -> Self {
-        Self { symbols: None, project: Project::of(Path::new("/")), program: PathBuf::new() }
+        let project = Project::of(Path::new("/"));
+        Self { symbols: None, project, program: PathBuf::new(), by_function: false }
     }
 
     /// Where stack `id` of the test's own process was made.
@@ -68,12 +72,27 @@ impl<'a> Namer<'a> {
         let stack =
             symbols.lock().unwrap_or_else(PoisonError::into_inner).name(&modules, &addresses);
         let site = self.project.site(&stack);
+        let function = || self.function(&modules, &addresses);
         let frame = |at: usize| stack.get(at).map(|symbol| self.frame(symbol));
         Some(Creation {
-            site: site.site.and_then(frame),
+            site: site.site.and_then(frame).or_else(function),
             via: site.via.and_then(frame),
             stack: stack.iter().map(|symbol| self.frame(symbol)).collect(),
         })
+    }
+
+    /// The innermost function of the program itself, by its symbol; `main` only where there is no other.
+    fn function(&self, modules: &[LoadedModule], addresses: &[u64]) -> Option<Frame> {
+        let symbols = self.symbols.filter(|_| self.by_function)?;
+        let mut symbols = symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        let own: Vec<LoadedModule> =
+            modules.iter().filter(|module| module.path == self.program).cloned().collect();
+        let named: Vec<String> =
+            addresses.iter().filter_map(|address| symbols.function(&own, *address)).collect();
+        let is_entry = |function: &&String| ["main", "_start"].contains(&function.as_str());
+        let inner = named.iter().find(|function| !is_entry(function));
+        let function = inner.or_else(|| named.iter().find(|function| *function == "main"))?;
+        Some(Frame::new("", 0, function.as_str()))
     }
 
     fn frame(&self, symbol: &Symbol) -> Frame {

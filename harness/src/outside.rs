@@ -30,7 +30,7 @@ mod snapshot;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 pub use crate::probe::Unavailable;
-pub use crate::probe::cgroup::GroupMemory;
+pub use crate::probe::cgroup::GroupUse;
 pub use ending::Ending;
 pub use event::{Event, events};
 pub use family::{Family, Relative};

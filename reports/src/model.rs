@@ -398,7 +398,7 @@ pub struct Finding {
     /// Growth over all rounds, or during a watch: things, or bytes for heap and memory.
     pub growth: i64,
     /// Growth in one typical round (the median); of a watched program in one of its ticks, or where
-    /// they are not known in one minute, and at most that much.
+    /// they are not known in one minute.
     pub per_round: i64,
     /// `test` for the test's own process and for the watched program itself, else the descendant's
     /// command line.

@@ -42,6 +42,9 @@ Examples:
   cargo watertight run --for 60s --fail-on-growth -- my-daemon
                                                               code 1 where something grows
 ";
+const RUN_NOTES: &str = "\
+The program's stdout and stderr are pipes and go on to ours; its stdin is ours, unless that is the
+terminal. Ctrl-C comes to us: the program is looked at once more, and then told to end.";
 const WATCH_USAGE: &str = "cargo watertight watch [OPTIONS] <PID | --name NAME>";
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -98,7 +101,7 @@ pub(crate) enum Verb {
     #[command(help_template = HELP, before_help = NEXTEST_EXAMPLES, override_usage = NEXTEST_USAGE)]
     Nextest(test::Arguments),
     /// Start a program and watch it: what grows, how fast, which line made it, and when its limit is met.
-    #[command(help_template = HELP, before_help = RUN_EXAMPLES)]
+    #[command(help_template = HELP, before_help = RUN_EXAMPLES, after_help = RUN_NOTES)]
     Run(run::Arguments),
     /// Watch a program that runs already.
     #[command(help_template = HELP, before_help = WATCH_EXAMPLES, override_usage = WATCH_USAGE)]

@@ -221,10 +221,10 @@ impl<'a> Watching<'a> {
         let code = self.code(&trial, ended);
         let told =
             self.screen.out.failure().map_or(Ok(()), Err).context("stdout cannot be written");
-        let failed =
-            [told, written, self.prepared.exports.finish()].into_iter().filter_map(Result::err);
+        let mut failed = self.prepared.exports.finish();
+        failed.extend([told, written].into_iter().filter_map(Result::err));
         // All are said, the last of them as the reason for the exit code.
-        let last = failed.reduce(|before, error| {
+        let last = failed.into_iter().reduce(|before, error| {
             self.talk.error(&before);
             error
         });

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use watertight_report::metric::{self, Unit};
 use watertight_report::model::{Finding, Forecast, Resource, Status, Verdict};
-use watertight_report::trend::{Growth, Trend};
+use watertight_report::trend::{Growth, Limit, Trend};
 
 use super::Creation;
 use super::finding::{Atom, group};
@@ -26,6 +26,8 @@ pub(crate) struct Watched {
     pub(crate) grown: BTreeMap<&'static str, u64>,
     /// What there is more of, largest first within its resource.
     pub(crate) made: Vec<Made>,
+    /// The limits that are reached: nothing grows there any more.
+    pub(crate) at_limit: BTreeMap<&'static str, Limit>,
     /// Whether its notes are there, so that what grew has lines.
     pub(crate) is_noted: bool,
     /// Whether they were to be there.
@@ -87,8 +89,8 @@ impl Watched {
         let grows = |metric: &str| self.growth(metric).is_some();
         let mut told = Vec::new();
         // The sum first: sockets are a part of it, and may take the place of files.
-        let descriptors =
-            [metric::DESCRIPTOR, metric::SOCKET].into_iter().find(|metric| grows(metric));
+        let is_told = |metric: &&str| grows(metric) || self.at_limit.contains_key(*metric);
+        let descriptors = [metric::DESCRIPTOR, metric::SOCKET].into_iter().find(is_told);
         told.extend(descriptors.map(|metric| (metric, Status::Leak)));
         let sure = [metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
         told.extend(sure.into_iter().filter(|metric| grows(metric)).map(|it| (it, Status::Leak)));
@@ -112,7 +114,11 @@ impl Watched {
     /// Where heap is counted and stays, memory is mapped by other means, or kept by the allocator; areas alone are split and joined by the kernel, and address space alone may be kept as well.
     fn memory_told(&self) -> Option<(&'static str, Status)> {
         let grows = |metric: &str| self.growth(metric).is_some();
-        let is_mapped = self.made.iter().any(|made| made.resource == Resource::Mapping);
+        // What is mapped of a file on disk can be given back at any time: its growth is the file's.
+        let is_on_disk =
+            |made: &Made| made.what.starts_with('/') && !made.what.ends_with(" (deleted)");
+        let is_mapped =
+            self.made.iter().any(|it| it.resource == Resource::Mapping && !is_on_disk(it));
         let maps = grows(metric::VIRTUAL_BYTES) && grows(metric::MAPPING);
         match self.is_heap_counted() {
             _ if grows(metric::VIRTUAL_BYTES) && is_mapped => {
@@ -142,6 +148,15 @@ fn findings_of(watched: &Watched) -> Vec<Finding> {
     }
     for finding in &mut findings {
         finding.trend = watched.trend_of(finding);
+        let metric = metric_of(finding.resource);
+        if let Some(limit) = watched.at_limit.get(metric).filter(|_| finding.status == Status::Leak)
+        {
+            finding.note = Some(format!("it has reached its {} of {}", limit.name, limit.value));
+        }
+        let has_line = finding.site.as_ref().is_some_and(|site| site.line > 0);
+        if !finding.stack.is_empty() && !has_line {
+            finding.note.get_or_insert_with(|| UNLINED.to_owned());
+        }
     }
     findings
 }
@@ -218,10 +233,9 @@ fn is_too_short(watched: &Watched) -> bool {
     required.any(|metric| matches!(watched.trends.get(metric), Some(Trend::TooShort { .. })))
 }
 
-/// What one tick adds, or where ticks are not known one minute: the most of its interval, so that who accepts
-/// today's growth accepts tomorrow's.
+/// What one tick adds, or where ticks are not known one minute.
 fn step(growth: &Growth) -> f64 {
-    growth.per_tick.map_or(growth.per_second.high * 60.0, |slope| slope.high)
+    growth.per_tick.map_or(growth.per_second.value * 60.0, |slope| slope.value)
 }
 
 fn forecast(growth: &Growth) -> Option<Forecast> {
@@ -234,6 +248,15 @@ fn tells_of(metric: &str, resource: Resource) -> bool {
     match metric {
         metric::DESCRIPTOR => matches!(resource, Resource::Fd | Resource::Socket),
         metric => resource_of(metric) == resource,
+    }
+}
+
+/// The metric that bounds a resource.
+fn metric_of(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Fd | Resource::Socket => metric::DESCRIPTOR,
+        Resource::Mapping => metric::MAPPING,
+        _ => "",
     }
 }
 
@@ -274,6 +297,10 @@ impl Watched {
     }
 }
 
+/// Its functions are known, and no lines.
+const UNLINED: &str = "no line is known: build it with line tables (gcc -g1, or debug = \"line-tables-only\" in Cargo.toml)";
+
+/// How lines come to be known.
 const UNNOTED: &str = "its lines are known where it is started by `cargo watertight run`, or with what `cargo watertight agent --env` prints";
 
 fn unnamed(watched: &Watched, metric: &str) -> &'static str {
@@ -328,6 +355,7 @@ mod tests {
             ],
             is_noted: true,
             expects_notes: false,
+            at_limit: BTreeMap::new(),
         }
     }
 
@@ -337,8 +365,8 @@ mod tests {
         assert_eq!((findings.len(), verdict), (1, Verdict::Leaked));
         let finding = &findings[0];
         assert_eq!((finding.resource, finding.growth), (Resource::Fd, 33));
-        // In a minute, at most.
-        assert!((36..=40).contains(&finding.per_round), "{}", finding.per_round);
+        // In a minute.
+        assert!((35..=38).contains(&finding.per_round), "{}", finding.per_round);
         assert_eq!(finding.site.as_ref().map(|site| site.line), Some(7));
         assert_eq!(finding.parts.len(), 2);
         assert!(finding.trend.as_ref().is_some_and(Trend::is_growing));
@@ -429,6 +457,17 @@ mod tests {
         let (findings, verdict) = watched(&[warming]);
         assert_eq!((findings[0].status, verdict), (Status::Unconfirmed, Verdict::Unmeasured));
         assert_eq!(findings[0].site.as_ref().map(|site| site.line), Some(7));
+    }
+
+    #[test]
+    fn one_that_has_reached_its_limit_is_not_flat() {
+        let mut full = leaky();
+        full.trends = [(metric::DESCRIPTOR, Trend::Flat { level: 100.0 })].into();
+        full.at_limit = [(metric::DESCRIPTOR, Limit::new("RLIMIT_NOFILE", 100.0))].into();
+        let (findings, verdict) = watched(&[full]);
+        assert_eq!(verdict, Verdict::Leaked);
+        let note = findings[0].note.as_deref();
+        assert_eq!(note, Some("it has reached its RLIMIT_NOFILE of 100"));
     }
 
     #[test]

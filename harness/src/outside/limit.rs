@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Reading, Unavailable};
 use crate::machine::port_range;
-use crate::probe::cgroup::{self, GroupMemory};
+use crate::probe::cgroup::{self, GroupUse};
 use crate::probe::{memory, network, state};
 
 /// Limits that a process which grows will meet.
@@ -16,9 +16,13 @@ pub struct Limits {
     /// Mappings (`vm.max_map_count`).
     pub mappings: Reading<u64>,
     /// Memory of its control group.
-    pub memory: Reading<GroupMemory>,
+    pub memory: Reading<GroupUse>,
     /// What is left of the machine's memory, in bytes.
     pub available: Reading<u64>,
+    /// Address space in bytes: its soft limit (RLIMIT_AS); none where there is none.
+    pub address_space: Option<u64>,
+    /// Threads of its control group, those of its processes included.
+    pub threads: Reading<GroupUse>,
     /// First and last port that a connection to one and the same address is given, in its network
     /// (`net.ipv4.ip_local_port_range`).
     pub ports: Reading<(u16, u16)>,
@@ -33,6 +37,8 @@ impl Limits {
             mappings: mappings(),
             memory: cgroup::memory(pid),
             available: memory::available(),
+            address_space: address_space(pid),
+            threads: cgroup::threads(pid),
             ports: ports(pid),
         }
     }
@@ -44,9 +50,16 @@ impl Limits {
             mappings: Err(reason()),
             memory: Err(reason()),
             available: Err(reason()),
+            address_space: None,
+            threads: Err(reason()),
             ports: Err(reason()),
         }
     }
+}
+
+fn address_space(pid: u32) -> Option<u64> {
+    let (soft, _) = state::limit(pid, libc::RLIMIT_AS)?;
+    (soft != libc::RLIM_INFINITY).then_some(soft)
 }
 
 fn mappings() -> Reading<u64> {

@@ -1,5 +1,5 @@
-//! What a process's control group may still take of memory: `memory.max` and `memory.current` of its group
-//! and of all above (cgroup v2, Documentation/admin-guide/cgroup-v2.rst). A limit anywhere above holds as
+//! What a process's control group may still take of memory and of threads: `memory.max` and `memory.current` of
+//! its group and of all above, and `pids` alike (cgroup v2, Documentation/admin-guide/cgroup-v2.rst). A limit anywhere above holds as
 //! well, so the group with the least room left is the one that counts. 10 us a group.
 
 use std::fs;
@@ -10,19 +10,28 @@ use procfs::process::MountInfo;
 
 use super::{Unavailable, read};
 
-/// Memory of a control group.
+/// What a control group uses of memory, in bytes, or of threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupMemory {
+pub struct GroupUse {
     /// The group as its kernel names it, from the root of groups.
     pub group: PathBuf,
-    /// Bytes that all processes of the group use, the page cache of their files included.
+    /// What all processes of the group use: of memory the page cache of their files included.
     pub current: u64,
-    /// Its limit in bytes; none where neither it nor a group above has one.
+    /// Its limit; none where neither it nor a group above has one.
     pub max: Option<u64>,
 }
 
-/// Reads the group of one process.
-pub(crate) fn memory(pid: u32) -> Result<GroupMemory, Unavailable> {
+/// The memory of the group of one process.
+pub(crate) fn memory(pid: u32) -> Result<GroupUse, Unavailable> {
+    usage(pid, "memory")
+}
+
+/// The threads of the group of one process; the kernel calls them `pids`.
+pub(crate) fn threads(pid: u32) -> Result<GroupUse, Unavailable> {
+    usage(pid, "pids")
+}
+
+fn usage(pid: u32, what: &str) -> Result<GroupUse, Unavailable> {
     static MOUNT: OnceLock<Option<Mount>> = OnceLock::new();
     let path = format!("/proc/{pid}/cgroup");
     let text = read(&path)?;
@@ -30,9 +39,9 @@ pub(crate) fn memory(pid: u32) -> Result<GroupMemory, Unavailable> {
         .ok_or_else(|| Unavailable::new(format!("{path} names no group of cgroup v2")))?;
     let mount = MOUNT.get_or_init(Mount::find).as_ref();
     let mount = mount.ok_or_else(|| Unavailable::new("no cgroup v2 is mounted"))?;
-    mount.tightest(group).ok_or_else(|| {
+    mount.tightest(group, what).ok_or_else(|| {
         let group = group.display();
-        Unavailable::new(format!("cgroup v2 counts no memory for the group {group}"))
+        Unavailable::new(format!("cgroup v2 counts no {what} for the group {group}"))
     })
 }
 
@@ -57,24 +66,24 @@ impl Mount {
     }
 
     /// The group or the one above it with the least room.
-    fn tightest(&self, group: &Path) -> Option<GroupMemory> {
+    fn tightest(&self, group: &Path, what: &str) -> Option<GroupUse> {
         // A group outside of our own root is shown with `..`: nothing is mounted there.
         let below = group.strip_prefix(&self.root).ok()?;
-        let above = below.ancestors().filter_map(|below| self.read(below));
+        let above = below.ancestors().filter_map(|below| self.read(below, what));
         // The nearest of those with as much room.
-        above.min_by_key(|memory| match memory.max {
-            Some(max) => max.saturating_sub(memory.current),
+        above.min_by_key(|usage| match usage.max {
+            Some(max) => max.saturating_sub(usage.current),
             None => u64::MAX,
         })
     }
 
-    fn read(&self, below: &Path) -> Option<GroupMemory> {
+    fn read(&self, below: &Path, what: &str) -> Option<GroupUse> {
         let directory = self.point.join(below);
-        let text = |name: &str| fs::read_to_string(directory.join(name)).ok();
-        let current = text("memory.current")?.trim().parse().ok()?;
+        let text = |name: &str| fs::read_to_string(directory.join(format!("{what}.{name}"))).ok();
+        let current = text("current")?.trim().parse().ok()?;
         // `max` stands for no limit.
-        let max = text("memory.max").and_then(|text| text.trim().parse().ok());
-        Some(GroupMemory { group: self.root.join(below), current, max })
+        let max = text("max").and_then(|text| text.trim().parse().ok());
+        Some(GroupUse { group: self.root.join(below), current, max })
     }
 }
 
@@ -106,24 +115,28 @@ mod tests {
         let groups =
             [("a", "900\n", "1000\n"), ("a/b", "300\n", "500\n"), ("a/b/c", "7\n", "max\n")];
         let (_folder, mount) = planted(&groups);
-        let memory = mount.tightest(Path::new("/a/b/c")).unwrap();
-        assert_eq!(memory, GroupMemory { group: "/a".into(), current: 900, max: Some(1000) });
+        let memory = mount.tightest(Path::new("/a/b/c"), "memory").unwrap();
+        assert_eq!(memory, GroupUse { group: "/a".into(), current: 900, max: Some(1000) });
     }
 
     #[test]
     fn without_a_limit_it_is_the_group_itself() {
         let (_folder, mount) = planted(&[("a", "900\n", "max\n"), ("a/b", "300\n", "max\n")]);
-        let memory = mount.tightest(Path::new("/a/b")).unwrap();
-        assert_eq!(memory, GroupMemory { group: "/a/b".into(), current: 300, max: None });
-        assert_eq!(mount.tightest(Path::new("/nowhere")), None, "the root counts nothing");
+        let memory = mount.tightest(Path::new("/a/b"), "memory").unwrap();
+        assert_eq!(memory, GroupUse { group: "/a/b".into(), current: 300, max: None });
+        assert_eq!(
+            mount.tightest(Path::new("/nowhere"), "memory"),
+            None,
+            "the root counts nothing"
+        );
     }
 
     #[test]
     fn a_mount_that_shows_a_part_names_groups_from_its_root() {
         let (_folder, mut mount) = planted(&[("b", "300\n", "500\n")]);
         mount.root = "/docker/17".into();
-        let memory = mount.tightest(Path::new("/docker/17/b")).unwrap();
+        let memory = mount.tightest(Path::new("/docker/17/b"), "memory").unwrap();
         assert_eq!((memory.group.to_str(), memory.max), (Some("/docker/17/b"), Some(500)));
-        assert_eq!(mount.tightest(Path::new("/../b")), None);
+        assert_eq!(mount.tightest(Path::new("/../b"), "memory"), None);
     }
 }

@@ -11,7 +11,8 @@ use super::clock::Clock;
 use super::history::History;
 use super::notes::Notes;
 use crate::outside::{
-    self, Event, Image, Limits, Paced, Part, Reading, Relative, Snapshot, Subject, Unavailable,
+    self, Event, GroupUse, Image, Limits, Paced, Part, Reading, Relative, Snapshot, Subject,
+    Unavailable,
 };
 use crate::probe::{process, time_wait};
 
@@ -223,7 +224,9 @@ impl Followed {
 
     /// Enters what was read anew into the past.
     fn enter(&mut self, snapshot: &Snapshot, sample: &Sample, at: Duration) {
-        let left = memory_left(&snapshot.limits);
+        let mapped = snapshot.memory.as_ref().map_or(0, |memory| memory.mapped);
+        let left = memory_left(&snapshot.limits, mapped);
+        let threads = threads_left(&snapshot.limits);
         let [held, mappings, family] = [
             is_new(&snapshot.held, &mut self.taken[0]),
             is_new(&snapshot.mappings, &mut self.taken[1]),
@@ -247,6 +250,12 @@ impl Followed {
                 metric::TIME_WAIT => given.map(|limit| Limit::new("ephemeral ports", limit)),
                 metric::HEAP_BYTES | metric::MEMORY_BYTES => {
                     left.map(|(name, left)| Limit::new(name, (value + left) as f64))
+                }
+                metric::VIRTUAL_BYTES => {
+                    snapshot.limits.address_space.map(|limit| Limit::new("RLIMIT_AS", limit as f64))
+                }
+                metric::THREAD | metric::PROCESS => {
+                    threads.map(|left| Limit::new("pids of its cgroup", (value + left) as f64))
                 }
                 _ => None,
             };
@@ -296,13 +305,20 @@ fn is_new<T>(reading: &Paced<T>, last: &mut Option<Instant>) -> bool {
     last.replace(reading.at) != Some(reading.at)
 }
 
-/// How much memory it may still take, and of what: others take of it as well.
-fn memory_left(limits: &Limits) -> Option<(&'static str, u64)> {
-    let group = limits.memory.as_ref().ok().and_then(|it| Some(it.max?.saturating_sub(it.current)));
-    let machine = limits.available.as_ref().ok().copied();
-    let group = group.filter(|left| machine.is_none_or(|machine| *left <= machine));
-    let machine = machine.map(|left| ("memory of the machine", left));
-    group.map(|left| ("memory of its cgroup", left)).or(machine)
+/// How much memory it may still take, and of what: others take of it as well. `mapped` is its address space.
+fn memory_left(limits: &Limits, mapped: u64) -> Option<(&'static str, u64)> {
+    let left = |usage: &GroupUse| Some(usage.max?.saturating_sub(usage.current));
+    let all = [
+        ("RLIMIT_AS", limits.address_space.map(|limit| limit.saturating_sub(mapped))),
+        ("memory of its cgroup", limits.memory.as_ref().ok().and_then(left)),
+        ("memory of the machine", limits.available.as_ref().ok().copied()),
+    ];
+    all.into_iter().filter_map(|(name, left)| Some((name, left?))).min_by_key(|(_, left)| *left)
+}
+
+fn threads_left(limits: &Limits) -> Option<u64> {
+    let group = limits.threads.as_ref().ok()?;
+    Some(group.max?.saturating_sub(group.current))
 }
 
 fn limits(limits: &Limits) -> std::collections::BTreeMap<String, u64> {

@@ -119,6 +119,17 @@ impl History {
         judged.map(|(metric, track)| trend(metric, track)).collect()
     }
 
+    /// The limits that its exact counts have reached.
+    pub(crate) fn reached(&self) -> BTreeMap<&'static str, Limit> {
+        let counted = [metric::DESCRIPTOR, metric::MAPPING].into_iter();
+        let reached = counted.filter_map(|metric| {
+            let track = self.tracks.get(metric)?;
+            let limit = track.limit.clone().filter(|limit| track.now as f64 >= limit.value)?;
+            Some((metric, limit))
+        });
+        reached.collect()
+    }
+
     /// By how much a metric has grown since a second of its series.
     pub(crate) fn grown_since(&self, metric: &str, since_s: f64) -> u64 {
         let Some(track) = self.tracks.get(metric) else { return 0 };
@@ -208,6 +219,9 @@ mod tests {
         );
         assert!(matches!(&trends[1], (metric::THREAD, 4, Trend::Flat { .. })), "{trends:?}");
         assert_eq!(history.grown_since(metric::DESCRIPTOR, 0.0), 11);
+        assert!(history.reached().is_empty());
+        history.push(metric::DESCRIPTOR, Duration::from_secs(60), 21, Some(Limit::new("x", 21.0)));
+        assert_eq!(history.reached().keys().collect::<Vec<_>>(), [&metric::DESCRIPTOR]);
         let reading = &history.readings()[metric::DESCRIPTOR];
         assert_eq!((reading.before, reading.after, reading.peak), (10, 21, Some(21)));
     }

@@ -104,9 +104,11 @@ fn watched(
     trends: BTreeMap<&'static str, Trend>,
 ) -> Watched {
     let history = &seen.history;
+    let reached = history.reached();
     let since = trends.iter().filter_map(|(metric, trend)| match trend {
         Trend::Growing(growth) => Some((*metric, growth.since_s)),
         Trend::TooShort { so_far: Some(_), .. } => Some((*metric, 0.0)),
+        _ if reached.contains_key(metric) => Some((*metric, 0.0)),
         _ => None,
     });
     let since: Vec<(&'static str, f64)> = since.collect();
@@ -123,6 +125,7 @@ fn watched(
         made,
         is_noted: seen.notes.is_some(),
         expects_notes: watch.settings.expects_notes,
+        at_limit: reached,
     }
 }
 

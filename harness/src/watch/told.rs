@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watertight_report::watch::Event as Told;
 
 use super::clock::Clock;
-use crate::outside::{Ending, Event, GroupMemory, Reading, Relative, User};
+use crate::outside::{Ending, Event, GroupUse, Reading, Relative, User};
 use crate::probe::state::signal_name;
 
 /// Descendants of one name whose starts are told; a daemon that starts git every few seconds has told enough.
@@ -50,7 +50,7 @@ pub(crate) struct Who<'a> {
     pub(crate) command: &'a str,
     pub(crate) is_main: bool,
     /// The memory of its control group, when that was last read.
-    pub(crate) group: Option<&'a GroupMemory>,
+    pub(crate) group: Option<&'a GroupUse>,
 }
 
 /// So much of a group's memory is called full.
@@ -78,6 +78,8 @@ impl Who<'_> {
         let it =
             if self.is_main { "it".to_owned() } else { format!("its descendant {}", self.pid) };
         let (kind, said) = match event {
+            // Nearly every child becomes another program; its samples bear the name of that.
+            Event::Execed { .. } if !self.is_main => return None,
             Event::Execed { to, .. } => (
                 "execed",
                 format!(
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_kill_at_the_groups_limit_is_told_as_what_it_most_likely_is() {
-        let group = GroupMemory { group: "/a".into(), current: 95, max: Some(100) };
+        let group = GroupUse { group: "/a".into(), current: 95, max: Some(100) };
         let who = Who { group: Some(&group), ..WHO };
         assert!(who.ended(&Ok(Ending::Killed(9))).contains("want of memory"));
         assert_eq!(who.ended(&Ok(Ending::Killed(15))), "killed by SIGTERM");

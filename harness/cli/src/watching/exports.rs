@@ -17,7 +17,7 @@ use crate::acceptance::beside;
 pub(super) struct Exports {
     trace: Option<(Trace<File>, PathBuf)>,
     openmetrics: Option<PathBuf>,
-    failed: Option<anyhow::Error>,
+    failed: Vec<anyhow::Error>,
 }
 
 impl Exports {
@@ -36,7 +36,7 @@ impl Exports {
         Ok(Self {
             trace: trace.transpose()?,
             openmetrics: options.openmetrics.clone(),
-            failed: None,
+            failed: Vec::new(),
         })
     }
 
@@ -46,7 +46,7 @@ impl Exports {
         if let Some(path) = &self.openmetrics
             && let Err(error) = replace(path, samples)
         {
-            self.failed.get_or_insert(error);
+            self.failed.push(error);
             self.openmetrics = None;
         }
     }
@@ -60,20 +60,19 @@ impl Exports {
         if let Some((trace, path)) = &mut self.trace
             && let Err(error) = write(trace)
         {
-            self.failed.get_or_insert(anyhow::Error::new(error).context(unwritten(path)));
+            self.failed.push(anyhow::Error::new(error).context(unwritten(path)));
             self.trace = None;
         }
     }
 
-    /// The end.
-    ///
-    /// # Errors
-    /// Something could not be written.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
-        if let Some((trace, path)) = self.trace {
-            trace.finish().with_context(|| unwritten(&path))?;
+    /// The end: why files could not be written to it.
+    pub(super) fn finish(mut self) -> Vec<anyhow::Error> {
+        if let Some((trace, path)) = self.trace
+            && let Err(error) = trace.finish()
+        {
+            self.failed.push(anyhow::Error::new(error).context(unwritten(&path)));
         }
-        self.failed.map_or(Ok(()), Err)
+        self.failed
     }
 }
 

@@ -165,9 +165,10 @@ fn line(figures: &Figures, now: Duration) -> String {
         line +=
             &format!("  {} {}{change}", word(metric), short(metric, figure.now() as i64, false));
     }
-    let descendants = figures.descendants().count();
-    if descendants > 0 {
-        line += &format!("  (and {descendants} descendants)");
+    match figures.descendants().count() {
+        0 => {}
+        1 => line += "  (and 1 descendant)",
+        many => line += &format!("  (and {many} descendants)"),
     }
     line
 }

@@ -66,12 +66,17 @@ fn clauses(trial: &Trial) -> Vec<Clause> {
 
 /// `+3 file descriptors every 5.0 s, RLIMIT_NOFILE 1,024 is met in 28 min; they were opened at ...`.
 fn growing(trial: &Trial, first: &Finding, findings: &[&Finding]) -> String {
+    // Findings of one resource have each their part of its growth: together they have the sum.
+    let all: i64 = findings.iter().fold(0, |sum, it| sum.saturating_add(it.growth));
+    let own = findings.iter().find_map(|it| Some((it.growth, growth(it.trend.as_ref())?)));
+    let own = own.filter(|(part, _)| *part > 0);
+    let together = own.map(|(part, growth)| growth.share(all as f64 / part as f64));
     let metrics = metric::of(first.resource, &first.what);
     let series = metrics.iter().find_map(|metric| growth_of(trial, &first.subject, metric));
-    let own = || findings.iter().find_map(|finding| growth(finding.trend.as_ref()));
-    let (unit, growth) = match series {
-        Some((unit, growth)) => (unit, Some(growth)),
-        None => (Unit::from(first.resource), own()),
+    let (unit, growth) = match (&together, series) {
+        (Some(growth), _) => (Unit::from(first.resource), Some(growth)),
+        (None, Some((unit, growth))) => (unit, Some(growth)),
+        (None, None) => (Unit::from(first.resource), None),
     };
     let mut said = match growth {
         Some(growth) => growth.pace(unit, |value| format!("+{}", things(first, unit, value))),

@@ -104,7 +104,12 @@ impl Block<'_> {
             .collect();
         let flat = all - moving.len();
         for process in moving.iter().take(self.most) {
-            self.heading(&format!("{} (pid {})", text::quoted(process.subject), process.pid));
+            // Processes of one command have their number in their name.
+            let pid = match process.subject.ends_with(&format!("[{}]", process.pid)) {
+                true => String::new(),
+                false => format!(" (pid {})", process.pid),
+            };
+            self.heading(&format!("{}{pid}", text::quoted(process.subject)));
             self.series(trial, process, false, &mut findings);
         }
         let more = moving.len().saturating_sub(self.most);

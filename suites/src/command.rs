@@ -192,7 +192,7 @@ impl Project {
             // What tests leave there goes with the run.
             .env("TMPDIR", temporary)
             .env("WATERTIGHT_LEDGER", scratch.path().join("ledger.jsonl"));
-        Call { command, scratch }
+        Call { command, scratch, has_input: false }
     }
 }
 
@@ -229,6 +229,7 @@ fn copy_sources(from: &Path, to: &Path) -> Result<()> {
 pub struct Call {
     command: Command,
     scratch: TempDir,
+    has_input: bool,
 }
 
 impl Call {
@@ -249,7 +250,13 @@ impl Call {
         self.env("WATERTIGHT_LEDGER", path)
     }
 
-    /// Starts it as the first of a process group, with nothing to read.
+    /// Gives it an input that ends when it is waited for, or given up.
+    pub fn with_input(mut self) -> Self {
+        self.has_input = true;
+        self
+    }
+
+    /// Starts it as the first of a process group, with nothing to read unless that was asked for.
     ///
     /// # Errors
     /// Where it cannot be started.
@@ -257,7 +264,8 @@ impl Call {
     pub fn start(mut self) -> Result<Started> {
         let file = |name: &str| File::create(self.scratch.path().join(name));
         let (out, err) = (file("stdout")?, file("stderr")?);
-        self.command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+        let input = if self.has_input { Stdio::piped() } else { Stdio::null() };
+        self.command.stdin(input).stdout(out).stderr(err).process_group(0);
         let child = self.command.spawn().with_context(|| format!("{:?}", self.command))?;
         let ledger = self.command.get_envs().find(|(name, _)| *name == "WATERTIGHT_LEDGER");
         let ledger = ledger.and_then(|(_, path)| path).map(PathBuf::from).unwrap_or_default();
@@ -293,30 +301,46 @@ impl Started {
         &self.ledger
     }
 
-    /// Waits for its end.
+    /// What it has written to stdout by now.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.printed("stdout")).into_owned()
+    }
+
+    /// What it has written to stderr by now.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.printed("stderr")).into_owned()
+    }
+
+    /// Ends its input.
+    pub fn end_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Waits for its end. An input of its own ends only then.
     ///
     /// # Errors
     /// Where it does not end.
     pub fn end(mut self) -> Result<Said> {
         let deadline = Instant::now() + PATIENCE;
         if !PidFd::open(self.child.id())?.wait(deadline)? {
-            bail!("no end after {} s; it printed:\n{}", PATIENCE.as_secs(), self.printed("stderr"));
+            bail!("no end after {} s; it printed:\n{}", PATIENCE.as_secs(), self.err());
         }
         let status = self.child.wait()?;
         self.is_reaped = true;
         Ok(Said {
             code: status.code(),
-            out: self.printed("stdout"),
-            err: self.printed("stderr"),
+            out: self.out(),
+            err: self.err(),
+            raw_out: self.printed("stdout"),
+            raw_err: self.printed("stderr"),
             ledger: self.ledger.clone(),
             _scratch: self.scratch.take(),
         })
     }
 
-    fn printed(&self, name: &str) -> String {
+    fn printed(&self, name: &str) -> Vec<u8> {
         let read = |scratch: &TempDir| fs::read(scratch.path().join(name)).ok();
-        let bytes = self.scratch.as_ref().and_then(read).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        self.scratch.as_ref().and_then(read).unwrap_or_default()
     }
 }
 
@@ -339,6 +363,10 @@ pub struct Said {
     pub out: String,
     /// Its stderr.
     pub err: String,
+    /// Its stdout, byte for byte.
+    pub raw_out: Vec<u8>,
+    /// Its stderr, byte for byte.
+    pub raw_err: Vec<u8>,
     /// Its ledger, there as long as this is.
     pub ledger: PathBuf,
     _scratch: Option<TempDir>,

@@ -11,7 +11,7 @@
 //!
 //! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
 //! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
-//! was said of them. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
+//! was said of them; [`unsteady`] is a program to be watched. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
 //! [`command`] tests them with `cargo watertight`.
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
@@ -31,6 +31,7 @@ pub mod plain;
 pub mod published;
 mod raw_client;
 pub mod traps;
+pub mod unsteady;
 mod wait;
 mod workspace;
 

@@ -1,0 +1,174 @@
+//! Each kind of growth, seen from outside (`watch`) and from within (`run`); and what only looks like growth.
+
+use watertight_report::metric;
+use watertight_report::model::{Finding, Resource, Status, Trial, Verdict};
+use watertight_report::trend::Trend;
+use watertight_suites::Ending;
+use watertight_suites::command::{Said, Started};
+use watertight_suites::ledger::{marked, resources};
+
+use crate::{Subject, UNSTEADY, growth, only, trend, watertight};
+
+/// So often, and a look so often that a rhythm is seen.
+const TICK: &str = "300ms";
+const INTERVAL: &str = "100ms";
+/// Twice the warm-up, and more than three teeth of a sawtooth.
+const LENGTH: &str = "10s";
+const WARM_UP: &str = "2s";
+
+const JEMALLOC: &str = env!("CARGO_BIN_EXE_unsteady-jemalloc");
+
+/// A habit that leaks, and how it is told.
+struct Leak {
+    program: &'static str,
+    habit: &'static str,
+    /// What is counted that grows.
+    metric: &'static str,
+    /// What the finding is of, and how it is called, where no line is known.
+    from_outside: (Resource, &'static str),
+    /// What is found at the line.
+    from_within: Resource,
+}
+
+impl Leak {
+    const fn new(habit: &'static str, metric: &'static str, outside: (Resource, &'static str), within: Resource) -> Self {
+        Self { program: UNSTEADY, habit, metric, from_outside: outside, from_within: within }
+    }
+}
+
+const LEAKS: [Leak; 7] = [
+    Leak::new("files", metric::DESCRIPTOR, (Resource::Fd, "/etc/passwd"), Resource::Fd),
+    Leak::new("sockets", metric::DESCRIPTOR, (Resource::Socket, "tcp -> 127.0.0.1"), Resource::Socket),
+    Leak::new("threads", metric::THREAD, (Resource::Thread, "left-behind"), Resource::Thread),
+    Leak::new("zombies", metric::PROCESS, (Resource::Process, "true"), Resource::Process),
+    Leak::new("children", metric::PROCESS, (Resource::Process, "cat"), Resource::Process),
+    Leak::new("heap", metric::RSS_BYTES, (Resource::Memory, "resident memory"), Resource::Heap),
+    Leak::new("mappings", metric::RSS_BYTES, (Resource::Memory, "resident memory"), Resource::Mapping),
+];
+
+/// An allocator of its own is seen from outside alone, however the program was started.
+const OWN_ALLOCATOR: Leak = Leak {
+    program: JEMALLOC,
+    ..Leak::new("heap", metric::RSS_BYTES, (Resource::Memory, "resident memory"), Resource::Memory)
+};
+
+const OPTIONS: [&str; 7] = ["--interval", INTERVAL, "--for", LENGTH, "--warm-up", WARM_UP, "--fail-on-growth"];
+
+fn run(program: &str, habit: &str) -> anyhow::Result<Started> {
+    let words = ["--", program, habit, TICK];
+    watertight(["run"].iter().chain(&OPTIONS).chain(&words)).with_input().start()
+}
+
+fn watch(subject: &Subject) -> anyhow::Result<Started> {
+    let pid = subject.pid().to_string();
+    watertight(["watch", &pid].iter().chain(&OPTIONS)).start()
+}
+
+/// The leak of that resource, with what else was found below the same line.
+#[track_caller]
+fn found<'a>(trial: &'a Trial, resource: Resource, said: &Said) -> &'a Finding {
+    let mut leaks = trial.findings.iter().filter(|finding| finding.status == Status::Leak);
+    let found = leaks.find(|finding| resources(finding).contains(&resource));
+    found.unwrap_or_else(|| panic!("a leak of {resource:?}: {:#?}\n{said}", trial.findings))
+}
+
+/// As much as the ledger says that it grew: no leak is told larger or smaller than it is.
+#[track_caller]
+fn assert_amount(trial: &Trial, leak: &Leak, finding: &Finding) {
+    let reading = &trial.readings[leak.metric];
+    let grown = reading.after as i64 - reading.before as i64;
+    assert!(grown > 0 && finding.growth > 0, "{}: {reading:?}, {finding:#?}", leak.habit);
+    if matches!(leak.metric, metric::DESCRIPTOR | metric::THREAD | metric::PROCESS) {
+        // The census is older than the first sample of what grows, or younger, by some ticks.
+        assert!((finding.growth - grown).abs() <= 4, "{}: {reading:?}, {finding:#?}", leak.habit);
+    }
+}
+
+#[test]
+fn what_grows_is_named_from_outside() -> Ending {
+    // All at once: each takes its time, and none of them much else.
+    let all = LEAKS.iter().chain([&OWN_ALLOCATOR]).map(|leak| {
+        let mut command = std::process::Command::new(leak.program);
+        command.args([leak.habit, TICK]);
+        let subject = Subject::start(command)?;
+        Ok((leak, watch(&subject)?, subject))
+    });
+    for (leak, watch, _subject) in all.collect::<anyhow::Result<Vec<_>>>()? {
+        let said = watch.end()?;
+        let trial = only(&said);
+        let (resource, what) = leak.from_outside;
+        let finding = found(&trial, resource, &said);
+        assert!(finding.what.contains(what), "{}: {finding:#?}", leak.habit);
+        assert!(growth(trend(&trial, leak.metric)).is_some(), "{}: {said}", leak.habit);
+        assert_amount(&trial, leak, finding);
+        assert_eq!((said.code, trial.verdict), (Some(1), Verdict::Leaked), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_grows_is_named_with_its_line_from_within() -> Ending {
+    let started = LEAKS.iter().map(|leak| Ok((leak, run(leak.program, leak.habit)?)));
+    for (leak, run) in started.collect::<anyhow::Result<Vec<_>>>()? {
+        let said = run.end()?;
+        let trial = only(&said);
+        let finding = found(&trial, leak.from_within, &said);
+        let line = marked(include_str!("../../src/unsteady.rs"), &format!("LEAK {}", leak.habit));
+        let site = finding.site.as_ref().unwrap_or_else(|| panic!("{} has a line: {said}", leak.habit));
+        assert!(site.file.ends_with("src/unsteady.rs"), "{}: {site:?}", leak.habit);
+        assert_eq!(site.line, line, "{}: {site:?}", leak.habit);
+        assert_eq!((said.code, trial.verdict), (Some(1), Verdict::Leaked), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn memory_of_an_allocator_of_its_own_is_told_without_a_line() -> Ending {
+    let said = run(OWN_ALLOCATOR.program, OWN_ALLOCATOR.habit)?.end()?;
+    let trial = only(&said);
+    let finding = found(&trial, Resource::Memory, &said);
+    assert!(finding.site.is_none(), "{finding:#?}");
+    assert_amount(&trial, &OWN_ALLOCATOR, finding);
+    Ok(())
+}
+
+#[test]
+fn sockets_are_told_by_state() -> Ending {
+    let subject = Subject::unsteady("sockets", "50ms")?;
+    let said = watertight(["watch", &subject.pid().to_string(), "--for", "1s", "--interval", "100ms"]).end()?;
+    let states = only(&said).readings[metric::SOCKET].by_state.clone();
+    assert!(states.get("tcp/close_wait").is_some_and(|many| *many >= 5), "{states:?}");
+    Ok(())
+}
+
+/// Correct programs: whether they are seen from outside or from within, nobody is accused.
+#[test]
+fn what_only_looks_like_growth_is_left_in_peace() -> Ending {
+    let habits = ["sawtooth", "warm-up", "pool", "clients", "quiet"];
+    let started = habits.map(|habit| {
+        // Ten teeth in the time, and a warm-up that is over in a third of it.
+        let mut command = std::process::Command::new(UNSTEADY);
+        command.args([habit, "100ms"]);
+        let subject = Subject::start(command)?;
+        let words = ["--", UNSTEADY, habit, "100ms"];
+        let run = watertight(["run"].iter().chain(&OPTIONS).chain(&words)).with_input().start()?;
+        Ok::<_, anyhow::Error>((habit, watch(&subject)?, run, subject))
+    });
+    for started in started {
+        let (habit, watch, run, _subject) = started?;
+        for said in [watch.end()?, run.end()?] {
+            let trial = only(&said);
+            let leaks = trial.findings.iter().filter(|finding| finding.status == Status::Leak);
+            assert_eq!(leaks.count(), 0, "{habit}: {said}");
+            assert_eq!(said.code, Some(0), "{habit}: {said}");
+            let descriptors = trend(&trial, metric::DESCRIPTOR);
+            let is_as_it_is = match (habit, descriptors) {
+                ("warm-up" | "pool", Some(Trend::Step(step))) => step.size >= 4.0,
+                ("sawtooth" | "clients" | "quiet", Some(Trend::Flat { .. })) => true,
+                _ => false,
+            };
+            assert!(is_as_it_is, "{habit}: {descriptors:?}; {said}");
+        }
+    }
+    Ok(())
+}

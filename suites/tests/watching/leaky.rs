@@ -33,7 +33,8 @@ fn daemon(verb: &str, workspace: &TempDir) -> Vec<String> {
 
 /// Runs the daemon, watched for some ticks.
 fn run(verb: &str, workspace: &TempDir) -> anyhow::Result<Said> {
-    let options = ["run", "--interval", "100ms", "--for", "8s", "--tick", "^tick", "--fail-on-growth"];
+    let options =
+        ["run", "--interval", "100ms", "--for", "8s", "--tick", "^tick", "--fail-on-growth"];
     let words = options.map(str::to_owned).into_iter().chain(["--".to_owned()]);
     watertight(words.chain(daemon(verb, workspace))).with_input().end()
 }
@@ -67,7 +68,8 @@ fn run_names_the_line_the_rhythm_and_the_limit() -> Ending {
     assert!(trial.rounds >= 10, "{} ticks", trial.rounds);
     assert!(said.out.starts_with("tick 1\ntick 2\n"), "what it prints goes through: {said}");
 
-    let line = format!("engine_per_tick.rs:{}", leaks(&trial)[0].site.as_ref().map_or(0, |it| it.line));
+    let line =
+        format!("engine_per_tick.rs:{}", leaks(&trial)[0].site.as_ref().map_or(0, |it| it.line));
     assert!(said.err.contains(&line), "{said}");
     let report = of("report", &said)?;
     assert!(report.out.contains(&line), "{report}");
@@ -86,7 +88,8 @@ fn run_says_nothing_of_its_twin() -> Ending {
     for metric in [metric::DESCRIPTOR, metric::THREAD, metric::HEAP_BYTES] {
         assert!(growth(trend(&trial, metric)).is_none(), "{metric}: {:?}", trend(&trial, metric));
     }
-    let is_calm = matches!(trend(&trial, metric::THREAD), Some(Trend::Flat { level }) if *level == 1.0);
+    let is_calm =
+        matches!(trend(&trial, metric::THREAD), Some(Trend::Flat { level }) if *level == 1.0);
     assert!(is_calm, "{:?}", trend(&trial, metric::THREAD));
     // It was told to end, and did.
     assert_eq!((said.code, trial.outcome), (Some(0), Outcome::Passed), "{said}");
@@ -111,10 +114,14 @@ fn watch(subject: &Subject) -> Call {
 #[test]
 fn watch_names_the_line_where_the_program_has_the_variables() -> Ending {
     let (workspace, notes) = (workspace()?, tempfile::tempdir()?);
-    let folder = notes.path().join("notes of the service");
-    let printed = watertight(["agent", "--env", "--dir"].map(Into::into).into_iter().chain([folder.into_os_string()])).end()?;
+    let folder = notes.path().join("notes-of-the-service");
+    let printed = watertight(
+        ["agent", "--env", "--dir"].map(Into::into).into_iter().chain([folder.into_os_string()]),
+    )
+    .end()?;
     assert_eq!(printed.code, Some(0), "{printed}");
-    let variables: Vec<(&str, &str)> = printed.out.lines().filter_map(|line| line.split_once('=')).collect();
+    let variables: Vec<(&str, &str)> =
+        printed.out.lines().filter_map(|line| line.split_once('=')).collect();
     assert!(variables.len() >= 2, "{printed}");
 
     let words = daemon("tick-leaky", &workspace);

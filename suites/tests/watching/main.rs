@@ -6,13 +6,16 @@
 
 mod leaky;
 mod outside;
+mod stopping;
+mod subjects;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use tempfile::TempDir;
 use watertight_report::model::{Finding, Status, Trended, Trial};
 use watertight_report::trend::{Growth, Trend};
-use watertight_suites::command::{Call, Project, Said};
+use watertight_suites::command::{self, Call, Project, Said};
 
 /// A program that is to be watched, and has habits.
 const UNSTEADY: &str = env!("CARGO_BIN_EXE_unsteady");
@@ -20,6 +23,11 @@ const UNSTEADY: &str = env!("CARGO_BIN_EXE_unsteady");
 /// `cargo watertight` with these arguments, in no project.
 fn watertight<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Call {
     anywhere().watertight(arguments)
+}
+
+/// The command itself.
+fn binary() -> &'static Path {
+    command::binary(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// No project.
@@ -49,6 +57,11 @@ impl Subject {
     fn pid(&self) -> u32 {
         self.0.id()
     }
+
+    /// Ends its input, and so most of these programs.
+    fn end_input(&mut self) {
+        drop(self.0.stdin.take());
+    }
 }
 
 impl Drop for Subject {
@@ -56,6 +69,26 @@ impl Drop for Subject {
         let _gone_already = self.0.kill();
         let _reaped = self.0.wait();
     }
+}
+
+/// A folder for what a test writes, gone with the value.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Whether a program is there, or can be skipped.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    places.into_iter().any(|place| place.join(program).is_file())
 }
 
 /// The one record of a watch.

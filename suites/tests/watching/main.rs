@@ -5,6 +5,8 @@
 //! are `watertight_suites::unsteady` or the story's daemon. Each of those ends with its input, so none is left.
 
 mod leaky;
+mod distribution;
+mod output;
 mod outside;
 mod stopping;
 mod subjects;

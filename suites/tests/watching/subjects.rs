@@ -46,11 +46,7 @@ fn signal(pid: u32, signal: Signal) -> Ending {
 #[test]
 fn a_program_that_is_killed() -> Ending {
     let said = run("sleep 0.3; kill -KILL $$")?;
-    assert_said(
-        &said.err,
-        &["it has ended: killed by SIGKILL", "was killed from outside"],
-        &said,
-    );
+    assert_said(&said.err, &["it has ended: killed by SIGKILL", "was killed from outside"], &said);
     assert_eq!((said.code, only(&said).outcome), (Some(128 + 9), Outcome::Killed), "{said}");
 
     let subject = Subject::unsteady("quiet", "1s")?;
@@ -243,7 +239,7 @@ fn a_service_that_is_started_again() -> Ending {
 
     let first = start("files", "250ms")?;
     let words = ["watch", "--name", &name, "--fail-on-growth"];
-    let watch = watertight(words.iter().chain(&OFTEN)).start()?;
+    let watch = watertight(words.iter().chain(&["--interval", "50ms"])).start()?;
     let is_open = || anyhow::Ok(fs::read_dir(format!("/proc/{}/fd", first.pid()))?.count());
     wait_for("it is watched", || Ok(watch.out().contains("watching process")))?;
     let before = is_open()?;

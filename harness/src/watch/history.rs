@@ -183,6 +183,33 @@ mod tests {
         assert!(gaps.fold(0.0, f64::max) < 3.0 * 86_400.0 / CENSUSES_MAX as f64, "{times:?}");
     }
 
+    /// Of one process; nothing is shared between processes, of which there are so many at most as are followed.
+    #[test]
+    fn a_day_of_samples_is_kept_in_the_room_of_half_an_hour() {
+        use watertight_report::trend::series::{KEPT_MAX, RECENT_MAX};
+
+        let mut history = History::default();
+        for second in 0..86_400 {
+            for (number, metric) in JUDGED.into_iter().enumerate() {
+                history.push(
+                    metric,
+                    Duration::from_secs(second),
+                    second * number as u64 % 997,
+                    None,
+                );
+            }
+            history.tick(1);
+        }
+        assert_eq!(history.tracks.len(), JUDGED.len());
+        for (metric, track) in &history.tracks {
+            let (kept, recent) = (track.series.samples().len(), track.series.recent().len());
+            assert!(kept <= KEPT_MAX && recent <= RECENT_MAX, "{metric}: {kept}, {recent}");
+            let samples = track.series.samples();
+            let span_s = samples[kept - 1].at_s - samples[0].at_s;
+            assert!(span_s > 0.95 * 86_400.0, "{metric}: the whole day is remembered, {span_s} s");
+        }
+    }
+
     #[test]
     fn growth_is_counted_from_the_census_nearest_to_it() {
         let mut history = History::default();

@@ -7,6 +7,7 @@
 mod leaky;
 mod distribution;
 mod output;
+mod memory;
 mod outside;
 mod stopping;
 mod subjects;

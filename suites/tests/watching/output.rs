@@ -148,10 +148,7 @@ fn metrics_are_replaced_whole() -> Ending {
         Ok(seen.len() >= 10)
     })?;
     let last = fs::read_to_string(&path)?;
-    assert!(
-        last.lines().any(|line| line.starts_with("process_open_fds{")),
-        "{last}"
-    );
+    assert!(last.lines().any(|line| line.starts_with("process_open_fds{")), "{last}");
     drop(subject);
     let said = watch.end()?;
     assert_eq!(said.code, Some(0), "{said}");

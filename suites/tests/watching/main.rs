@@ -108,7 +108,7 @@ fn leaks(trial: &Trial) -> Vec<&Finding> {
 
 /// What is said of a metric of the program itself.
 fn trend<'a>(trial: &'a Trial, metric: &str) -> Option<&'a Trend> {
-    let is_it = |it: &&Trended| Some(it.pid) == trial.program_pid() && it.metric == metric;
+    let is_it = |it: &&Trended| trial.is_of_program(&it.subject) && it.metric == metric;
     trial.trends.iter().find(is_it).map(|it| &it.trend)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use watertight_report::model::Outcome;
 use watertight_suites::command::Started;
@@ -16,16 +17,23 @@ fn run(habit: &str) -> anyhow::Result<(Started, u32)> {
         .start()?;
     let mut pid = None;
     wait_for("it is watched", || {
-        let err = run.err();
-        let number = err.split_once("watching process ").and_then(|(_, rest)| rest.split_once(' '));
-        pid = number.and_then(|(number, _)| number.parse().ok());
+        pid = watched(&run);
         Ok(pid.is_some() && run.out().contains("tick 3"))
     })?;
     Ok((run, pid.unwrap_or_default()))
 }
 
+/// The process that it says it watches.
+fn watched(run: &Started) -> Option<u32> {
+    let err = run.err();
+    let (_, rest) = err.split_once("watching process ")?;
+    rest.split_once(' ')?.0.parse().ok()
+}
+
+/// Whether it runs: an orphan may be a zombie for a while, where nobody is in a hurry to reap it.
 fn lives(pid: u32) -> bool {
-    fs::exists(format!("/proc/{pid}/stat")).unwrap_or(false)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
 }
 
 /// Ctrl-C at a terminal comes to the whole group of the command; of a service manager to itself.
@@ -70,37 +78,58 @@ fn watch_is_interrupted_and_the_program_goes_on() -> Ending {
     Ok(())
 }
 
-/// Nobody can tell the program then: it goes on, with nobody who reads what it prints. The notes it has left
-/// are swept by whoever runs next.
+/// Nobody can tell the program then: it goes on, and nobody reads what it prints. The notes it leaves are swept
+/// by whoever runs next.
 #[test]
-fn a_watcher_that_is_killed_takes_nobody_with_it_by_force() -> Ending {
-    let (mut run, pid) = run("quiet")?;
-    let notes = || {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.lines().find_map(|line| {
-            Some(line.get(line.find('/')?..)?.to_owned()).filter(|path| path.ends_with(".region"))
-        })
-    };
-    let region = notes();
-    assert!(region.is_some(), "the agent is in it");
+fn a_watcher_that_is_killed_does_not_take_the_program_with_it() -> Ending {
+    let mut run = watertight(["run", "--", "cat"]).with_input().start()?;
+    let mut pid = None;
+    wait_for("it is watched", || {
+        pid = watched(&run);
+        Ok(pid.is_some())
+    })?;
+    let pid = pid.unwrap_or_default();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let is_region = |path: &&str| path.ends_with(".region");
+    let region = maps.lines().filter_map(|line| line.get(line.find('/')?..)).find(is_region);
+    let region = region.context("the agent's notes of it")?;
     kill(run.pid(), Signal::SIGKILL)?;
+    wait_for("the watcher is dead", || Ok(!lives(run.pid().as_raw().unsigned_abs())))?;
+    assert!(lives(pid), "the program goes on");
     run.end_input();
-    wait_for("it ends with its input, or when it prints", || Ok(!lives(pid)))?;
+    wait_for("it ends with its input", || Ok(!lives(pid)))?;
     let said = run.end()?;
     assert_eq!(said.code, None, "{said}");
-    let next = watertight(["run", "--interval", "100ms", "--", "sleep", "0.3"]).end()?;
+    assert!(fs::exists(region)?, "{region} is left");
+    let next = watertight(["run", "--", "sleep", "0.3"]).end()?;
     assert_eq!(next.code, Some(0), "{next}");
-    let region = region.unwrap_or_default();
-    assert!(!fs::exists(&region)?, "{region} was swept");
+    assert!(!fs::exists(region)?, "{region} was swept");
     Ok(())
 }
 
+/// Whoever asks twice means it.
 #[test]
-fn a_program_that_does_not_listen_is_killed_in_the_end() -> Ending {
-    let script = "trap '' INT TERM HUP; while :; do sleep 0.1; done";
-    let words = ["run", "--interval", "100ms", "--for", "1s", "--", "sh", "-c", script];
-    let said = watertight(words).end()?;
-    assert_eq!(only(&said).outcome, Outcome::Passed, "{said}");
+fn a_program_that_does_not_listen_is_killed_at_the_second_signal() -> Ending {
+    let script = "trap '' INT TERM HUP; echo deaf; while :; do sleep 0.1; done";
+    let run = watertight(["run", "--interval", "100ms", "--", "sh", "-c", script]).start()?;
+    let mut pid = None;
+    wait_for("it is watched", || {
+        pid = watched(&run);
+        Ok(pid.is_some() && run.out().contains("deaf"))
+    })?;
+    kill(run.pid(), Signal::SIGINT)?;
+    let pid = pid.unwrap_or_default();
+    let is_recorded = || Ok(fs::read_to_string(run.ledger())?.contains("\"type\":\"trial\""));
+    wait_for("the record is written before the program is told", is_recorded)?;
+    assert!(lives(pid), "it does not listen");
+    let mut signals = 0;
+    wait_for("it is killed", || {
+        // One that comes before the first was served is the same.
+        signals += u32::from(kill(run.pid(), Signal::SIGINT).is_ok());
+        Ok(!lives(pid))
+    })?;
+    let said = run.end()?;
+    assert!(signals > 0 && only(&said).outcome == Outcome::Passed, "{said}");
     Ok(())
 }
 

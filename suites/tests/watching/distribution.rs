@@ -44,7 +44,7 @@ fn assert_calm(trial: &Trial, said: &Said) {
 #[test]
 fn redis_under_load() -> Ending {
     if !["redis-server", "redis-benchmark"].into_iter().all(installed) {
-        return Ok(println!("skipped: redis is not installed"));
+        return Ok(());
     }
     let (place, port) = (Place::new()?, free_port()?.to_string());
     let mut command = Command::new("redis-server");
@@ -72,7 +72,7 @@ fn redis_under_load() -> Ending {
 #[test]
 fn nginx_under_load() -> Ending {
     if !installed("nginx") {
-        return Ok(println!("skipped: nginx is not installed"));
+        return Ok(());
     }
     let (folder, port) = (Place::new()?, free_port()?);
     let place = folder.path().display();

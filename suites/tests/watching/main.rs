@@ -15,6 +15,7 @@ mod subjects;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::unistd::Uid;
 use tempfile::TempDir;
 use watertight_report::model::{Finding, Status, Trended, Trial};
 use watertight_report::trend::{Growth, Trend};
@@ -87,11 +88,24 @@ impl Place {
     }
 }
 
-/// Whether a program is there, or can be skipped.
+/// Whether a program is there; says so where its test is skipped.
 fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    places.into_iter().any(|place| place.join(program).is_file())
+    let mut places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let is_there = places.any(|place| place.join(program).is_file());
+    if !is_there {
+        println!("skipped: {program} is not installed");
+    }
+    is_there
+}
+
+/// Whether a program can be started as another user, by setpriv; says so where its test is skipped.
+fn may_become_another_user() -> bool {
+    let is_root = Uid::effective().is_root();
+    if !is_root {
+        println!("skipped: only root can become another user");
+    }
+    is_root && installed("setpriv")
 }
 
 /// The one record of a watch.

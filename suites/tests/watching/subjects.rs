@@ -6,12 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 use watertight_report::model::{Outcome, Verdict};
 use watertight_suites::command::{Said, Started};
 use watertight_suites::{Ending, wait_for};
 
-use crate::{Place, Subject, UNSTEADY, installed, leaks, only, watertight};
+use crate::{Place, Subject, UNSTEADY, leaks, may_become_another_user, only, watertight};
 
 const OFTEN: [&str; 2] = ["--interval", "100ms"];
 /// Nobody's.
@@ -99,8 +99,8 @@ fn a_program_with_children() -> Ending {
 
 #[test]
 fn a_program_that_gives_up_its_rights() -> Ending {
-    if !Uid::effective().is_root() || !installed("setpriv") {
-        return Ok(println!("skipped: only root can become another user, by setpriv"));
+    if !may_become_another_user() {
+        return Ok(());
     }
     let subject = {
         let mut command = Command::new("sh");
@@ -121,8 +121,8 @@ fn a_program_that_gives_up_its_rights() -> Ending {
 
 #[test]
 fn a_program_that_is_not_ours_to_read() -> Ending {
-    if !Uid::effective().is_root() || !installed("setpriv") {
-        return Ok(println!("skipped: only root can become another user, by setpriv"));
+    if !may_become_another_user() {
+        return Ok(());
     }
     // Where another user finds it.
     let folder = tempfile::tempdir()?;
@@ -181,7 +181,8 @@ fn what_cannot_be_watched() -> Ending {
 
     let name = fs::read_to_string("/proc/2/comm").unwrap_or_default();
     if name.trim() != "kthreadd" {
-        return Ok(println!("skipped: no thread of the kernel is seen from here"));
+        println!("skipped: no thread of the kernel is seen from here");
+        return Ok(());
     }
     let said = watertight(["watch", "2"]).end()?;
     let sentence = "watertight: process 2 (kthreadd) is a thread of the kernel: it holds nothing that could be watched";

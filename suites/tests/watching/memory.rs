@@ -14,7 +14,9 @@ const HEAP_MAX: u64 = 512 << 10;
 fn what_is_kept_of_a_process_is_bounded() -> Ending {
     let ran = run(&mut Command::new(env!("CARGO_BIN_EXE_watch-for-long")))?;
     let trial = ran.trial("looks");
-    assert_eq!((trial.outcome, trial.verdict), (Outcome::Passed, Verdict::Tolerated), "{trial:#?}");
+    assert_eq!(trial.outcome, Outcome::Passed, "{trial:#?}");
+    // As it happens, the rounds in which something is filled are among the last, within the budget, or not.
+    assert!(matches!(trial.verdict, Verdict::Clean | Verdict::Tolerated), "{trial:#?}");
     let heap = &trial.readings[metric::HEAP_BYTES];
     let kept = heap.after - heap.before;
     println!("{} rounds, heap of each: {:?}; {kept} bytes in all", trial.rounds, heap.per_round);

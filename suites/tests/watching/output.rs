@@ -191,3 +191,48 @@ fn ticks_come_by_a_descriptor_of_their_own() -> Ending {
     assert_eq!(said.out, "loud\n".repeat(7), "{said}");
     Ok(())
 }
+
+/// What is wrong from the start is said before the program is started.
+#[test]
+fn a_file_that_cannot_be_written() -> Ending {
+    let place = Place::new()?;
+    let started = place.path().join("started");
+    let script = format!("echo > {}", started.display());
+    for option in ["--trace", "--openmetrics", "--ledger"] {
+        let path = "/proc/none/here";
+        let said = watertight(["run", option, path, "--", "sh", "-c", &script]).end()?;
+        assert!(
+            matches!(said.code, Some(2 | 3)) && said.err.contains("/proc/none"),
+            "{option}: {said}"
+        );
+        assert!(!started.exists(), "{option}: the program was started; {said}");
+    }
+    let said = watertight(["run", "--", "sh", "-c", &script]).end()?;
+    assert!(said.code == Some(0) && started.exists(), "it can be started: {said}");
+    Ok(())
+}
+
+/// What goes wrong later is said at the end, and the watch goes on.
+#[test]
+fn a_file_that_cannot_be_written_any_more() -> Ending {
+    let place = Place::new()?;
+    let folder = place.path().join("metrics");
+    fs::create_dir(&folder)?;
+    let path = folder.join("metrics.prom").display().to_string();
+    let words =
+        ["run", "--interval", "50ms", "--openmetrics", &path, "--", UNSTEADY, "quiet", "50ms"];
+    let mut run = watertight(words).with_input().start()?;
+    wait_for("it is watched", || Ok(run.out().contains("tick 3")))?;
+    fs::rename(&folder, place.path().join("elsewhere"))?;
+    // Else the folder is made anew.
+    fs::write(&folder, "")?;
+    let ticks = || run.out().lines().count();
+    let before = ticks();
+    wait_for("the program goes on", || Ok(ticks() >= before + 10))?;
+    run.end_input();
+    let said = run.end()?;
+    assert_eq!(only(&said).message.as_deref(), Some("it ended: exit code 0"), "{said}");
+    assert!(said.err.contains(&format!("cannot write {path}; name another file")), "{said}");
+    assert_eq!(said.code, Some(3), "{said}");
+    Ok(())
+}

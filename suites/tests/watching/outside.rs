@@ -177,6 +177,21 @@ fn memory_of_an_allocator_of_its_own_is_told_without_a_line() -> Ending {
     Ok(())
 }
 
+/// It is the descendant that is told of, not the one that was named.
+#[test]
+fn a_descendant_that_leaks_is_told_apart() -> Ending {
+    let script = format!("{UNSTEADY} files 300ms; true");
+    let words = ["run", "--interval", "100ms", "--for", "6s", "--", "sh", "-c", &script];
+    let said = watertight(words).with_input().end()?;
+    let trial = only(&said);
+    let finding = found(&trial, Resource::Fd, &said);
+    assert_eq!(finding.subject, "unsteady files 300ms", "{finding:#?}");
+    assert!(finding.site.is_some(), "it has the agent as well: {finding:#?}");
+    let own = trend(&trial, metric::DESCRIPTOR);
+    assert!(own.is_some() && growth(own).is_none(), "the shell does not leak: {said}");
+    Ok(())
+}
+
 #[test]
 fn sockets_are_told_by_state() -> Ending {
     let subject = Subject::unsteady("sockets", "50ms")?;

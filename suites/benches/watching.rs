@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use memmap2::MmapMut;
+use nix::time::{ClockId, clock_gettime};
 use watertight_suites::{command, wait_for};
 
 /// How long the watcher's CPU time is measured.
@@ -21,6 +22,8 @@ const SLICE: Duration = Duration::from_secs(4);
 const TURNS: usize = 8;
 /// What it holds meanwhile.
 const DESCRIPTORS: usize = 100;
+/// Two numbers: what it has done, and in how many nanoseconds of CPU time.
+const COUNTERS: usize = 16;
 /// The target: CPU time of the watcher as a part of one core.
 const PART_MAX: f64 = 0.005;
 
@@ -46,7 +49,7 @@ fn busy(counter: &Path, length: Duration) -> Result<()> {
     let held: Vec<File> =
         (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect::<Result<_, _>>()?;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(counter)?;
-    file.set_len(8)?;
+    file.set_len(COUNTERS as u64)?;
     // SAFETY: nobody cuts the file while it is mapped.
     let mut map = unsafe { MmapMut::map_mut(&file)? };
     let end = Instant::now() + length;
@@ -57,7 +60,10 @@ fn busy(counter: &Path, length: Duration) -> Result<()> {
             (0..16).for_each(|size| drop(black_box(Vec::<u8>::with_capacity(64 << (size % 5)))));
         }
         done += 64;
+        let cpu =
+            Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?).as_nanos() as u64;
         map[..8].copy_from_slice(&done.to_ne_bytes());
+        map[8..].copy_from_slice(&cpu.to_ne_bytes());
     }
     drop(held);
     Ok(())
@@ -142,10 +148,11 @@ fn pass(time: Duration) {
 
 const WAYS: [&str; 3] = ["plain", "watch", "run"];
 
-/// Work done in one slice, in one way.
-fn work(place: &Path, way: &str) -> Result<f64> {
+/// Work done in one slice, in one way: in a second, and in a second of its CPU time, of which others on the
+/// machine take nothing.
+fn work(place: &Path, way: &str) -> Result<[f64; 2]> {
     let counter: PathBuf = place.join("counter");
-    fs::write(&counter, 0_u64.to_ne_bytes())?;
+    fs::write(&counter, [0; COUNTERS])?;
     let [program, arguments @ ..] = words(&counter, SLICE)?;
     match way {
         "run" => {
@@ -163,38 +170,45 @@ fn work(place: &Path, way: &str) -> Result<f64> {
             watch.map_or(Ok(()), Ended::wait)?;
         }
     }
-    let done: [u8; 8] = fs::read(&counter)?[..8].try_into()?;
-    Ok(u64::from_ne_bytes(done) as f64 / SLICE.as_secs_f64())
+    let counters = fs::read(&counter)?;
+    let number =
+        |at: usize| anyhow::Ok(u64::from_ne_bytes(counters[at..at + 8].try_into()?) as f64);
+    Ok([number(0)? / SLICE.as_secs_f64(), number(0)? / number(8)? * 1e9])
 }
 
 /// All ways in turn.
 fn turns(place: &Path) -> Result<()> {
     let turns = std::env::var("WATCHING_TURNS").ok().and_then(|text| text.parse().ok());
-    let mut all: Vec<[f64; 3]> = Vec::new();
+    let mut all: Vec<[[f64; 2]; WAYS.len()]> = Vec::new();
     for turn in 0..turns.unwrap_or(TURNS) {
-        let mut rates = [0.0; 3];
+        let mut rates = [[0.0; 2]; WAYS.len()];
         for step in 0..WAYS.len() {
             let way = (turn + step) % WAYS.len();
             rates[way] = work(place, WAYS[way])?;
         }
         all.push(rates);
     }
+    let seconds = SLICE.as_secs();
     println!(
-        "{} turns of {} s in each way; one operation is an open, a close and 16 blocks",
-        all.len(),
-        SLICE.as_secs()
+        "{} turns of {seconds} s in each way; an operation is an open, a close and 16 blocks",
+        all.len()
     );
-    for (way, name) in WAYS.iter().enumerate() {
-        let middle = |value: &dyn Fn(&[f64; 3]) -> f64| {
-            let mut values: Vec<f64> = all.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
-        };
-        let rate = middle(&|rates| rates[way])[1];
-        let [low, ratio, high] = middle(&|rates| rates[way] / rates[0]);
-        println!(
-            "  {name:<6} {rate:>9.0} a second  {ratio:.3} of plain  (half of them {low:.3} to {high:.3})"
-        );
+    for (unit, name) in ["a second", "a second of CPU time"].into_iter().enumerate() {
+        println!("operations in {name}:");
+        for (way, name) in WAYS.iter().enumerate() {
+            let [_, rate, _] = quartiles(all.iter().map(|rates| rates[way][unit]));
+            let [low, ratio, high] =
+                quartiles(all.iter().map(|rates| rates[way][unit] / rates[0][unit]));
+            println!(
+                "  {name:<6} {rate:>9.0}  {ratio:.3} of plain  (half of them {low:.3} to {high:.3})"
+            );
+        }
     }
     Ok(())
+}
+
+fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
 }

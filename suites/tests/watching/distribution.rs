@@ -34,7 +34,7 @@ fn assert_calm(trial: &Trial, said: &Said) {
         let said_of_it = trend(trial, metric);
         assert!(said_of_it.is_some() && growth(said_of_it).is_none(), "{metric}: {said}");
     }
-    let memory = trend(trial, metric::RSS_BYTES);
+    let memory = trend(trial, metric::MEMORY_BYTES);
     let is_calm =
         matches!(memory, Some(Trend::Flat { .. } | Trend::Step(_) | Trend::TooShort { .. }));
     assert!(is_calm, "{memory:?}; {said}");

@@ -47,7 +47,7 @@ const LEAKS: [Leak; 7] = [
     Leak::new(
         ["sockets", "300ms"],
         metric::DESCRIPTOR,
-        (Resource::Socket, "tcp client of 127.0.0.1:"),
+        (Resource::Socket, "tcp accepted at 127.0.0.1:"),
         Resource::Socket,
     ),
     Leak::new(
@@ -70,14 +70,14 @@ const LEAKS: [Leak; 7] = [
     ),
     Leak::new(
         ["heap", "300ms"],
-        metric::RSS_BYTES,
-        (Resource::Memory, "resident memory"),
+        metric::MEMORY_BYTES,
+        (Resource::Memory, "memory"),
         Resource::Heap,
     ),
     Leak::new(
         ["mappings", "300ms"],
-        metric::RSS_BYTES,
-        (Resource::Memory, "resident memory"),
+        metric::MEMORY_BYTES,
+        (Resource::Memory, "memory"),
         Resource::Mapping,
     ),
 ];
@@ -87,8 +87,8 @@ const OWN_ALLOCATOR: Leak = Leak {
     program: JEMALLOC,
     ..Leak::new(
         ["heap", "300ms"],
-        metric::RSS_BYTES,
-        (Resource::Memory, "resident memory"),
+        metric::MEMORY_BYTES,
+        (Resource::Memory, "memory"),
         Resource::Memory,
     )
 };

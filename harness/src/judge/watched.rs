@@ -182,7 +182,7 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
         let per = growth.map_or(0.0, step) * grown as f64 / total as f64;
         let mut atom = Atom::new(status, resource, what, grown as i64, per.ceil() as i64);
         atom.subject = Some(watched.subject.clone());
-        atom.forecast = growth.and_then(forecast);
+        atom.forecast = growth.and_then(forecast).or_else(|| watched.reached(metric));
         atom
     };
     let of_metric = watched.made.iter().filter(|made| tells_of(metric, made.resource));
@@ -200,6 +200,12 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
 }
 
 impl Watched {
+    /// That a metric has reached its limit: it is met at once.
+    fn reached(&self, metric: &str) -> Option<Forecast> {
+        let limit = self.at_limit.get(metric)?;
+        Some(Forecast::new(&limit.name, limit.value as u64, 0, "second"))
+    }
+
     /// How what a finding tells of grows: its part of the metric, where other places make the rest.
     fn trend_of(&self, finding: &Finding) -> Option<Trend> {
         let metrics: &[&'static str] = match finding.resource {

@@ -2,7 +2,7 @@
 
 use super::{blind, made, outcome, verbs};
 use crate::metric::{self, Unit};
-use crate::model::{Finding, Outcome, Resource, Status, Trended, Trial, Verdict};
+use crate::model::{Finding, Forecast, Outcome, Resource, Status, Trended, Trial, Verdict};
 use crate::render::text::{list, name, quoted};
 use crate::trend::{Growth, LimitMet, Trend};
 
@@ -91,7 +91,11 @@ fn growing(trial: &Trial, first: &Finding, findings: &[&Finding]) -> String {
     // What bounds descriptors of one kind is the number of all.
     let of_all = || growth_of(trial, &first.subject, metric::DESCRIPTOR).filter(|_| bounded);
     let limit = growth.and_then(|growth| growth.limit.as_ref());
-    if let Some(met) = limit.or_else(|| of_all().and_then(|(_, all)| all.limit.as_ref())) {
+    let is_met = |it: &&Forecast| it.unit == "second" && it.at <= trial.duration_ms / 1_000;
+    if let Some(met) = first.forecast.as_ref().filter(is_met) {
+        let value = unit.show(met.value);
+        said.push_str(&format!(", {} {value} is met", name(&met.limit)));
+    } else if let Some(met) = limit.or_else(|| of_all().and_then(|(_, all)| all.limit.as_ref())) {
         said.push_str(&format!(", {}", limit_met(unit, met)));
     }
     let is_known = findings.iter().any(|finding| finding.site.is_some());

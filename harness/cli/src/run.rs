@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
         table.wait_for(program.pid(), LOADING);
     }
     let mut settings = Settings::default();
-    settings.warm_up = options.warm_up;
+    settings.warm_up = options.warm_up();
     settings.is_child = true;
     settings.expects_notes = table.is_ok();
     let watch = Watch::of(program.pid(), settings).context("the program cannot be looked at")?;

@@ -32,19 +32,21 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
         }
     };
     let mut settings = Settings::default();
-    settings.warm_up = arguments.options.warm_up;
+    settings.warm_up = arguments.options.warm_up();
     settings.name.clone_from(&arguments.name);
     let open = |settings| Watch::of(pid, settings).map_err(|error| Usage(error.to_string()));
     if arguments.once {
         once(&mut open(settings)?, &arguments.options, talk)?;
         return Ok(exit::OK);
     }
+    // What cannot be watched leaves no ledger behind.
+    let watch = open(settings)?;
     let prepared = Prepared::new(&arguments.options, talk)?;
     let command = match &arguments.name {
         Some(name) => format!("cargo watertight watch --name {}", quoted(name)),
         None => format!("cargo watertight watch {pid}"),
     };
-    Watching::new(open(settings)?, None, prepared, &arguments.options, command, talk)?.run()
+    Watching::new(watch, None, prepared, &arguments.options, command, talk)?.run()
 }
 
 fn number(text: &str) -> Result<u32, String> {

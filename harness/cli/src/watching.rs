@@ -10,6 +10,7 @@ mod exports;
 mod figures;
 mod once;
 mod options;
+mod out;
 mod poll;
 mod program;
 mod screen;
@@ -38,9 +39,9 @@ use exports::Exports;
 use figures::Figures;
 pub(crate) use once::once;
 pub(crate) use options::Options;
+use out::To;
 pub(crate) use program::{Program, Start};
 use screen::Screen;
-pub(crate) use screen::To;
 use stop::Stop;
 
 /// A watch at work.

@@ -189,6 +189,11 @@ pub(super) fn short(metric: &str, value: i64, is_change: bool) -> String {
     format!("{sign}{shown}")
 }
 
+/// `12.0 s`, `1 min 20 s`.
+pub(super) fn at(ms: u64) -> String {
+    metric::duration_ms(ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use watertight_report::watch::{Line, Sample};
 
 use super::Options;
 use super::figures::{SHOWN, short};
-use super::screen::{Out, To};
+use super::out::{Out, To};
 use crate::talk::{Talk, plain};
 
 /// Things of one resource that are listed.

@@ -15,9 +15,9 @@ pub(crate) struct Options {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) length: Option<Duration>,
     /// How long the program may warm up: growth that is tied to no tick and no period is told after twice
-    /// this time.
-    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = duration)]
-    pub(crate) warm_up: Duration,
+    /// this time [default: 3m, or a quarter of --for where that is less].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    warm_up: Option<Duration>,
     /// End with code 1 where something grows; under the profile `ci` also where nobody can tell.
     #[arg(long)]
     pub(crate) fail_on_growth: bool,
@@ -45,6 +45,17 @@ fn file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A program that is looked at for hours may take minutes.
+const WARM_UP: Duration = Duration::from_secs(3 * 60);
+
+impl Options {
+    /// How long the program may warm up.
+    pub(crate) fn warm_up(&self) -> Duration {
+        let short = self.length.map_or(WARM_UP, |length| length / 4);
+        self.warm_up.unwrap_or_else(|| short.min(WARM_UP))
+    }
+}
+
 /// Looking more often would disturb the program.
 const INTERVAL_MIN: Duration = Duration::from_millis(50);
 
@@ -68,6 +79,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_watch_gives_a_short_warm_up() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let warm_up = |line: &[&str]| Line::parse_from(line).options.warm_up().as_secs();
+        assert_eq!(warm_up(&["x"]), 180);
+        assert_eq!(warm_up(&["x", "--for", "60s"]), 15);
+        assert_eq!(warm_up(&["x", "--for", "10h"]), 180);
+        assert_eq!(warm_up(&["x", "--for", "60s", "--warm-up", "40s"]), 40);
+    }
 
     #[test]
     fn durations_are_as_everywhere() {

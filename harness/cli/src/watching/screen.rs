@@ -1,72 +1,16 @@
 //! What a person sees while a program is watched: a table that is redrawn in place on a terminal, plain lines
 //! elsewhere; or lines of JSON for programs.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use watertight_report::metric::{self, word};
+use watertight_report::metric::word;
 use watertight_report::watch::{Event, Line, Sample};
 
-use super::figures::{Figures, Process, short};
+use super::figures::{Figures, Process, at, short};
+use super::out::{Out, To};
 use super::table::Table;
 use crate::talk::{Talk, plain};
-
-/// Where it is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum To {
-    /// `watch`: it is what was asked for.
-    Stdout,
-    /// `run`: stdout is the program's.
-    Stderr,
-}
-
-/// Where it is said, and whether that still works.
-pub(super) struct Out {
-    to: To,
-    failed: Option<io::Error>,
-}
-
-impl Out {
-    pub(super) fn new(to: To) -> Self {
-        Self { to, failed: None }
-    }
-
-    /// Says a line.
-    pub(super) fn say(&mut self, line: &str) {
-        let said = match self.to {
-            To::Stdout => writeln!(anstream::stdout(), "{line}"),
-            // It is said beside what was asked for: nobody has to listen.
-            To::Stderr => writeln!(anstream::stderr(), "{line}").or(Ok(())),
-        };
-        self.note(said);
-    }
-
-    /// One line of JSON, always on stdout.
-    pub(super) fn print(&mut self, line: &Line) {
-        let text = serde_json::to_string(line).map_err(io::Error::from);
-        let printed = text.and_then(|text| {
-            let mut stdout = io::stdout().lock();
-            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
-        });
-        self.note(printed);
-    }
-
-    fn note(&mut self, said: io::Result<()>) {
-        if let Err(error) = said {
-            self.failed.get_or_insert(error);
-        }
-    }
-
-    /// Whether nobody can be told any more.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.is_some()
-    }
-
-    /// Why nobody can be told any more. A reader who has seen enough, and closed the pipe, is no reason.
-    pub(super) fn failure(&mut self) -> Option<io::Error> {
-        self.failed.take().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
-    }
-}
 
 /// The screen.
 pub(super) struct Screen {
@@ -171,9 +115,4 @@ fn line(figures: &Figures, now: Duration) -> String {
         many => line += &format!("  (and {many} descendants)"),
     }
     line
-}
-
-/// `12.0 s`, `1 min 20 s`.
-pub(super) fn at(ms: u64) -> String {
-    metric::duration_ms(ms)
 }

@@ -7,8 +7,8 @@ use console::{Term, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use watertight_report::metric::{self, word};
 
-use super::figures::{Figure, Figures, Process, short};
-use super::screen::{To, at};
+use super::figures::{Figure, Figures, Process, at, short};
+use super::out::To;
 use crate::talk::plain;
 
 /// A terminal that tells no width is as wide as this.

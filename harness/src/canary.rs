@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::mman::shm_open;
+use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use watertight_report::model::{Canary, Resource, Unmeasured};
 
@@ -16,7 +16,7 @@ use crate::evidence::{OWN_ALLOCATOR, evidence};
 use crate::explain::Namer;
 use crate::failed::Failed;
 use crate::judge::{Evidence, Growth, classify, heap_growth};
-use crate::observe::{Observation, Purpose, Script, Thing, observe};
+use crate::observe::{Observation, Purpose, Script, observe};
 use crate::run::Run;
 use crate::trial::Part;
 
@@ -79,7 +79,9 @@ fn plant() -> Result<(), Failed> {
 /// What only stays or changes: a mapping, a locked and watched file, shared memory, a variable.
 #[expect(clippy::disallowed_methods, reason = "the planted leaks")]
 fn plant_kept() -> Result<(), Failed> {
-    let path = path();
+    let path = path(std::process::id());
+    // One that a killed run has left under the same number would only be opened.
+    let _ = std::fs::remove_file(&path);
     let file = std::fs::File::create(&path).map_err(|error| {
         Failed::new(format!(
             "{}: {error}; set TMPDIR to a directory that can be written",
@@ -101,32 +103,33 @@ fn plant_kept() -> Result<(), Failed> {
     if map == libc::MAP_FAILED {
         return Err(std::io::Error::last_os_error().into());
     }
-    drop(shm_open(&*shm_name(), OFlag::O_CREAT | OFlag::O_RDWR, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    let _ = shm_unlink(&*shm_name(std::process::id()));
+    drop(shm_open(
+        &*shm_name(std::process::id()),
+        OFlag::O_CREAT | OFlag::O_RDWR,
+        Mode::S_IRUSR | Mode::S_IWUSR,
+    )?);
     // SAFETY: the canary's other threads are parked and read no variable.
     unsafe { std::env::set_var("WATERTIGHT_CANARY", PLANTED.load(Ordering::Relaxed).to_string()) };
     Ok(())
 }
 
 /// The planted file, one for each process.
-fn path() -> PathBuf {
-    std::env::temp_dir().join(format!("{NAME}{}", std::process::id()))
+fn path(pid: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("{NAME}{pid}"))
 }
 
 /// The planted shared memory object.
-fn shm_name() -> String {
-    format!("/{NAME}{}", std::process::id())
+fn shm_name(pid: u32) -> String {
+    format!("/{NAME}{pid}")
 }
 
-/// Removes what the canary has left lying about on purpose, whatever was made of it.
+/// Removes what the canary has left lying about on purpose, whatever was seen of it.
 fn clear(seen: &Observation) {
-    for left in &seen.left {
-        if let Thing::Path(path) = &left.thing
-            && path.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME))
-        {
-            // The next canary has another name; one that stays is only untidy.
-            let _ = std::fs::remove_file(&path.path);
-        }
-    }
+    // The next canary has another name; one that stays is only untidy.
+    let pid = seen.control.main.load(Ordering::Acquire);
+    let _ = std::fs::remove_file(path(pid));
+    let _ = shm_unlink(&*shm_name(pid));
 }
 
 /// How the names of planted files begin.

@@ -222,7 +222,10 @@ impl Watched {
         let grows = |metric: &&&'static str| self.growth(metric).is_some();
         let metric = metrics.iter().find(grows).or_else(|| metrics.last())?;
         let part = match self.grown.get(metric) {
-            Some(total) if *total > 0 => (finding.growth as f64 / *total as f64).min(1.0),
+            Some(total) if finding.growth * 8 < *total as i64 * 7 => {
+                finding.growth as f64 / *total as f64
+            }
+            // One place makes it all, but for what came and went beside.
             _ => 1.0,
         };
         Some(match self.trends.get(metric)? {

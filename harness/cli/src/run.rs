@@ -66,6 +66,9 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> anyhow::Result<u8> {
     if let Err(reason) = &table {
         talk.warn(format_args!("no lines will be known: {reason}"));
     }
+    for swept in table.iter().flat_map(Table::swept) {
+        talk.say(format_args!("removed {swept}"));
+    }
     let environment = table.as_ref().map(Table::environment).map(Vec::from).unwrap_or_default();
     let program = Program::start(&Start {
         words: &arguments.words,

@@ -39,6 +39,7 @@ pub struct Table {
     directory: PathBuf,
     /// Keeps it from being taken for a dead supervisor's; none for one that is to stay.
     home: Option<Home>,
+    swept: Vec<String>,
 }
 
 impl std::fmt::Debug for Table {
@@ -55,12 +56,12 @@ impl Table {
     pub fn fresh(heap: HeapStacks) -> Result<Self, String> {
         let home = Home::open()?;
         let agent = home.agent()?;
-        home.sweep();
+        let swept = home.sweep();
         let directory = home
             .trial_directory()
             .map_err(|error| format!("no directory for the agent's notes: {error}; set TMPDIR"))?;
         prepare(&directory, heap)?;
-        Ok(Self { agent, directory, home: Some(home) })
+        Ok(Self { agent, directory, home: Some(home), swept })
     }
 
     /// One that stays in `folder`, for programs that others start. Notes of processes that are gone are
@@ -100,7 +101,7 @@ impl Table {
             _ => {}
         }
         prepare(&directory, heap)?;
-        Ok(Self { agent, directory, home: None })
+        Ok(Self { agent, directory, home: None, swept: Vec::new() })
     }
 
     /// The variables that a program is to be started with.
@@ -117,6 +118,11 @@ impl Table {
         let is_there =
             || RegionMap::paths(&self.directory).iter().any(|path| RegionMap::open(path).is_some());
         while !is_there() && !pidfd::ends_within(&pidfd, STEP) && Instant::now() < deadline {}
+    }
+
+    /// What dead earlier runs had left, and was removed or ended.
+    pub fn swept(&self) -> &[String] {
+        &self.swept
     }
 
     /// Where the notes are.

@@ -82,7 +82,7 @@ impl Prepared {
         let exports = Exports::open(options)?;
         let run = ledgers::run_id();
         let ledger = match &options.ledger {
-            Some(named) => Some(ledgers::made(named)?),
+            Some(named) => Some(ledgers::made(named, "--ledger")?),
             None => match (ledgers::named()?, ledgers::workspace()) {
                 (Some(named), _) => Some(named),
                 (None, Some(root)) => Some(ledgers::begin(&target(&root), &run)?),

@@ -36,22 +36,20 @@ pub(crate) fn named() -> anyhow::Result<Option<PathBuf>> {
     let Some(named) = std::env::var_os("WATERTIGHT_LEDGER").filter(|it| !it.is_empty()) else {
         return Ok(None);
     };
-    made(Path::new(&named)).map(Some)
+    made(Path::new(&named), "WATERTIGHT_LEDGER").map(Some)
 }
 
-/// A ledger that somebody has named, made if it is not there.
+/// A ledger that somebody has named by an option or variable, made if it is not there.
 ///
 /// # Errors
 /// As [`begin`].
-pub(crate) fn made(named: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn made(named: &Path, by: &str) -> anyhow::Result<PathBuf> {
     let path = std::path::absolute(named)?;
     // A device takes what is written and never ends when it is read.
     if path.metadata().is_ok_and(|it| !it.is_file()) {
-        return Err(Usage(format!(
-            "the ledger {} is no file; name one, or unset WATERTIGHT_LEDGER",
-            path.display()
-        ))
-        .into());
+        let path = path.display();
+        let said = format!("{by} names {path}, which is no file; name one, or leave it out");
+        return Err(Usage(said).into());
     }
     Ledger::open(&path)?;
     Ok(path)

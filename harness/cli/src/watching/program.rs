@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use command_fds::{CommandFdExt as _, FdMapping};
+use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -167,11 +168,12 @@ impl Program {
                     self.code = Some(128 + signal as u8);
                 }
                 Ok(WaitStatus::StillAlive) => return,
-                Err(_) => {
+                Err(Errno::ECHILD) => {
                     self.is_anyone_left = false;
                     return;
                 }
-                Ok(_) => {}
+                // Of a real-time signal nix has no name: the child is reaped all the same.
+                Ok(_) | Err(_) => {}
             }
         }
     }

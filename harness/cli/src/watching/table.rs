@@ -14,12 +14,16 @@ use crate::talk::plain;
 /// A terminal that tells no width is as wide as this.
 const WIDTH_MIN: usize = 40;
 
+/// It is not drawn more often.
+const DRAWN_A_SECOND: u8 = 10;
+
 /// Descendants that have rows.
 const DESCENDANTS_MAX: usize = 6;
 
 /// The table: one bar whose message is all of its rows, so that it is drawn at once.
 pub(super) struct Table {
     bar: ProgressBar,
+    term: Term,
     /// Where an end is known, how far it is.
     length: Option<Duration>,
     is_coloured: bool,
@@ -27,20 +31,17 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(to: To, length: Option<Duration>) -> Self {
-        let (target, choice) = match to {
-            To::Stdout => {
-                (ProgressDrawTarget::stdout(), anstream::AutoStream::choice(&std::io::stdout()))
-            }
-            To::Stderr => {
-                (ProgressDrawTarget::stderr(), anstream::AutoStream::choice(&std::io::stderr()))
-            }
+        let (term, choice) = match to {
+            To::Stdout => (Term::stdout(), anstream::AutoStream::choice(&std::io::stdout())),
+            To::Stderr => (Term::stderr(), anstream::AutoStream::choice(&std::io::stderr())),
         };
+        let target = ProgressDrawTarget::term(term.clone(), DRAWN_A_SECOND);
         let ms = length.map(|length| length.as_millis() as u64);
         let style = if ms.is_some() { "{msg}\n{bar:40} {prefix}" } else { "{msg}" };
         let style =
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(ms, target).with_style(style);
-        Self { bar, length, is_coloured: choice != anstream::ColorChoice::Never }
+        Self { bar, term, length, is_coloured: choice != anstream::ColorChoice::Never }
     }
 
     /// Draws the figures as they are now.
@@ -60,7 +61,7 @@ impl Table {
         if more > 0 {
             lines.push(self.dim(&format!("  and {more} more descendants")));
         }
-        let width = usize::from(Term::stderr().size().1).max(WIDTH_MIN);
+        let width = usize::from(self.term.size().1).max(WIDTH_MIN);
         let cut = |line: String| truncate_str(&line, width, "…").into_owned();
         if let Some(length) = self.length {
             let left = length.saturating_sub(now);

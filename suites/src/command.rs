@@ -410,6 +410,11 @@ impl Said {
         trials.remove(0)
     }
 
+    /// Whether there is a ledger: what was refused leaves none behind.
+    pub fn has_ledger(&self) -> bool {
+        self.ledger.exists()
+    }
+
     fn records(&self) -> impl Iterator<Item = Record> {
         let records = ledger::read(&self.ledger).unwrap_or_else(|error| panic!("{error}; {self}"));
         records.map(|record| record.unwrap_or_else(|error| panic!("a broken line: {error}")))

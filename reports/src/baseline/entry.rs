@@ -135,8 +135,7 @@ impl Entry {
             resource,
             site: site.clone(),
             function: function.clone(),
-            // How fast a program that runs grows is measured, and a little different each time.
-            max: if finding.trend.is_some() { max + max / 4 + 1 } else { max },
+            max,
             reason: reason.to_owned(),
             expires,
             line: 0,

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use watertight_report::model::{Frame, Part, Resource};
+use watertight_report::model::{Frame, Mode, Part, Resource};
+use watertight_report::trend::Trend;
 
 use crate::project::{ACCEPTED, LATEST, Project, clean, day, entry, leaky, siteless};
 
@@ -225,4 +226,16 @@ fn a_broken_line_costs_no_other() {
     assert_eq!(said.code, 4, "{said:?}");
     assert!(said.err.contains("line 1: cut short"), "{}", said.err);
     assert!(project.read(ACCEPTED).contains("app::a"));
+}
+
+#[test]
+fn the_pace_of_a_watched_program_is_accepted_with_room() {
+    let mut watched = leaky("my-daemon", 40);
+    watched.mode = Mode::Watch;
+    watched.findings[0].trend = Some(Trend::Flat { level: 12.0 });
+    let project = Project::after([watched]);
+    let said = accept(&project, &["--all"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let accepted = project.read(ACCEPTED);
+    assert!(accepted.contains("max = 51\n"), "{accepted}");
 }

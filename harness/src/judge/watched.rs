@@ -26,8 +26,8 @@ pub(crate) struct Watched {
     pub(crate) grown: BTreeMap<&'static str, u64>,
     /// What there is more of, largest first within its resource.
     pub(crate) made: Vec<Made>,
-    /// The limits that are reached: nothing grows there any more.
-    pub(crate) at_limit: BTreeMap<&'static str, Limit>,
+    /// The limit of its descriptors, where that is reached: nothing grows there any more.
+    pub(crate) at_limit: Option<Limit>,
     /// Whether its notes are there, so that what grew has lines.
     pub(crate) is_noted: bool,
     /// Whether they were to be there.
@@ -89,7 +89,8 @@ impl Watched {
         let grows = |metric: &str| self.growth(metric).is_some();
         let mut told = Vec::new();
         // The sum first: sockets are a part of it, and may take the place of files.
-        let is_told = |metric: &&str| grows(metric) || self.at_limit.contains_key(*metric);
+        let is_full = |metric: &str| self.reached(metric).is_some();
+        let is_told = |metric: &&str| grows(metric) || is_full(metric);
         let descriptors = [metric::DESCRIPTOR, metric::SOCKET].into_iter().find(is_told);
         told.extend(descriptors.map(|metric| (metric, Status::Leak)));
         let sure = [metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
@@ -111,7 +112,8 @@ impl Watched {
     }
 
     /// Memory that nothing else tells of. What is known to be mapped is told first: a program's own allocator maps.
-    /// Where heap is counted and stays, memory is mapped by other means, or kept by the allocator; areas alone are split and joined by the kernel, and address space alone may be kept as well.
+    /// Where heap is counted and stays, memory is mapped by other means, or kept by the allocator; areas alone are
+    /// split and joined by the kernel, and address space alone may be kept as well.
     fn memory_told(&self) -> Option<(&'static str, Status)> {
         let grows = |metric: &str| self.growth(metric).is_some();
         // What is mapped of a file on disk can be given back at any time: its growth is the file's.
@@ -148,9 +150,8 @@ fn findings_of(watched: &Watched) -> Vec<Finding> {
     }
     for finding in &mut findings {
         finding.trend = watched.trend_of(finding);
-        let metric = metric_of(finding.resource);
-        if let Some(limit) = watched.at_limit.get(metric).filter(|_| finding.status == Status::Leak)
-        {
+        let is_of_descriptors = tells_of(metric::DESCRIPTOR, finding.resource);
+        if let Some(limit) = watched.at_limit.as_ref().filter(|_| is_of_descriptors) {
             finding.note = Some(format!("it has reached its {} of {}", limit.name, limit.value));
         }
         let has_line = finding.site.as_ref().is_some_and(|site| site.line > 0);
@@ -188,7 +189,7 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
     let of_metric = watched.made.iter().filter(|made| tells_of(metric, made.resource));
     let made: Vec<&Made> = of_metric.filter(|made| made.growth * TOLD_PART >= total).collect();
     if made.is_empty() {
-        let mut atom = atom(resource_of(metric), name_of(metric), total);
+        let mut atom = atom(resource_of(metric), metric::word(metric), total);
         atom.note = Some(unnamed(watched, metric).to_owned());
         return vec![atom];
     }
@@ -202,33 +203,24 @@ fn atoms_of(watched: &Watched, metric: &str, status: Status) -> Vec<Atom> {
 impl Watched {
     /// That a metric has reached its limit: it is met at once.
     fn reached(&self, metric: &str) -> Option<Forecast> {
-        let limit = self.at_limit.get(metric)?;
+        let limit = self.at_limit.as_ref().filter(|_| metric == metric::DESCRIPTOR)?;
         Some(Forecast::new(&limit.name, limit.value as u64, 0, "second"))
     }
 
     /// How what a finding tells of grows: its part of the metric, where other places make the rest.
     fn trend_of(&self, finding: &Finding) -> Option<Trend> {
-        let metrics: &[&'static str] = match finding.resource {
-            Resource::Fd => &[metric::FD, metric::DESCRIPTOR],
-            Resource::Socket => &[metric::SOCKET, metric::DESCRIPTOR],
-            Resource::Thread => &[metric::THREAD],
-            Resource::Process => &[metric::PROCESS],
-            Resource::Heap => &[metric::HEAP_BYTES],
-            Resource::Memory => &[metric::MEMORY_BYTES],
-            Resource::Mapping => &[metric::VIRTUAL_BYTES],
-            Resource::TimeWait => &[metric::TIME_WAIT],
-            _ => &[],
-        };
-        let grows = |metric: &&&'static str| self.growth(metric).is_some();
-        let metric = metrics.iter().find(grows).or_else(|| metrics.last())?;
-        let part = match self.grown.get(metric) {
+        let metrics = metric::of(finding.resource, &finding.what);
+        let grows = |metric: &&String| self.growth(metric).is_some();
+        let is_there = |metric: &&String| self.trends.contains_key(metric.as_str());
+        let metric = metrics.iter().find(grows).or_else(|| metrics.iter().find(is_there))?;
+        let part = match self.grown.get(metric.as_str()) {
             Some(total) if finding.growth * 8 < *total as i64 * 7 => {
                 finding.growth as f64 / *total as f64
             }
             // One place makes it all, but for what came and went beside.
             _ => 1.0,
         };
-        Some(match self.trends.get(metric)? {
+        Some(match self.trends.get(metric.as_str())? {
             Trend::Growing(growth) => Trend::Growing(Box::new(growth.share(part))),
             other => other.clone(),
         })
@@ -260,15 +252,6 @@ fn tells_of(metric: &str, resource: Resource) -> bool {
     }
 }
 
-/// The metric that bounds a resource.
-fn metric_of(resource: Resource) -> &'static str {
-    match resource {
-        Resource::Fd | Resource::Socket => metric::DESCRIPTOR,
-        Resource::Mapping => metric::MAPPING,
-        _ => "",
-    }
-}
-
 /// The resource whose findings tell of a metric.
 fn resource_of(metric: &str) -> Resource {
     match metric {
@@ -280,19 +263,6 @@ fn resource_of(metric: &str) -> Resource {
         metric::MAPPING | metric::VIRTUAL_BYTES => Resource::Mapping,
         metric::TIME_WAIT => Resource::TimeWait,
         _ => Resource::Fd,
-    }
-}
-
-fn name_of(metric: &str) -> &'static str {
-    match metric {
-        metric::SOCKET => "sockets",
-        metric::THREAD => "threads",
-        metric::PROCESS => "descendants",
-        metric::HEAP_BYTES => "heap",
-        metric::MEMORY_BYTES => "memory",
-        metric::VIRTUAL_BYTES => "mapped memory",
-        metric::TIME_WAIT => "port pairs in TIME_WAIT",
-        _ => "descriptors",
     }
 }
 

@@ -101,6 +101,13 @@ impl SocketKind {
     }
 }
 
+/// `tcp/established`.
+impl fmt::Display for SocketKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.protocol, self.state)
+    }
+}
+
 /// One open descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

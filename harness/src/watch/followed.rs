@@ -213,11 +213,8 @@ impl Followed {
             put(metric::HEAP_BYTES, u64::try_from(heap.bytes).ok());
             put(metric::HEAP_BLOCKS, u64::try_from(heap.blocks).ok());
         }
-        if let Ok(held) = &snapshot.held.value {
-            let state = |kind: &outside::SocketKind| format!("{}/{}", kind.protocol, kind.state);
-            sample.sockets =
-                held.sockets.iter().map(|(kind, count)| (state(kind), *count)).collect();
-        }
+        let sockets = snapshot.held.value.iter().flat_map(|held| &held.sockets);
+        sample.sockets = sockets.map(|(kind, count)| (kind.to_string(), *count)).collect();
         sample.limits = limits(&snapshot.limits);
         sample
     }

@@ -119,15 +119,10 @@ impl History {
         judged.map(|(metric, track)| trend(metric, track)).collect()
     }
 
-    /// The limits that its exact counts have reached.
-    pub(crate) fn reached(&self) -> BTreeMap<&'static str, Limit> {
-        let counted = [metric::DESCRIPTOR, metric::MAPPING].into_iter();
-        let reached = counted.filter_map(|metric| {
-            let track = self.tracks.get(metric)?;
-            let limit = track.limit.clone().filter(|limit| track.now as f64 >= limit.value)?;
-            Some((metric, limit))
-        });
-        reached.collect()
+    /// The limit of its descriptors, where that is reached.
+    pub(crate) fn reached(&self) -> Option<Limit> {
+        let track = self.tracks.get(metric::DESCRIPTOR)?;
+        track.limit.clone().filter(|limit| track.now as f64 >= limit.value)
     }
 
     /// By how much a metric has grown since a second of its series.
@@ -246,9 +241,9 @@ mod tests {
         );
         assert!(matches!(&trends[1], (metric::THREAD, 4, Trend::Flat { .. })), "{trends:?}");
         assert_eq!(history.grown_since(metric::DESCRIPTOR, 0.0), 11);
-        assert!(history.reached().is_empty());
+        assert_eq!(history.reached(), None);
         history.push(metric::DESCRIPTOR, Duration::from_secs(60), 21, Some(Limit::new("x", 21.0)));
-        assert_eq!(history.reached().keys().collect::<Vec<_>>(), [&metric::DESCRIPTOR]);
+        assert_eq!(history.reached(), Some(Limit::new("x", 21.0)));
         let reading = &history.readings()[metric::DESCRIPTOR];
         assert_eq!((reading.before, reading.after, reading.peak), (10, 21, Some(21)));
     }

@@ -108,7 +108,7 @@ fn watched(
     let since = trends.iter().filter_map(|(metric, trend)| match trend {
         Trend::Growing(growth) => Some((*metric, growth.since_s)),
         Trend::TooShort { so_far: Some(_), .. } => Some((*metric, 0.0)),
-        _ if reached.contains_key(metric) => Some((*metric, 0.0)),
+        _ if reached.is_some() && *metric == metric::DESCRIPTOR => Some((*metric, 0.0)),
         _ => None,
     });
     let since: Vec<(&'static str, f64)> = since.collect();
@@ -179,8 +179,8 @@ fn readings(main: &Followed) -> BTreeMap<String, watertight_report::model::Readi
     let mut readings = main.seen.history.readings();
     let held = main.last.as_ref().and_then(|last| last.held.value.as_ref().ok());
     if let (Some(held), Some(socket)) = (held, readings.get_mut(metric::SOCKET)) {
-        let state = |kind: &crate::outside::SocketKind| format!("{}/{}", kind.protocol, kind.state);
-        socket.by_state = held.sockets.iter().map(|(kind, count)| (state(kind), *count)).collect();
+        let sockets = held.sockets.iter();
+        socket.by_state = sockets.map(|(kind, count)| (kind.to_string(), *count)).collect();
     }
     readings
 }

@@ -38,7 +38,7 @@ fn leaky() -> Watched {
         ],
         is_noted: true,
         expects_notes: false,
-        at_limit: BTreeMap::new(),
+        at_limit: None,
     }
 }
 
@@ -143,7 +143,7 @@ fn growth_that_may_be_a_warm_up_is_told_with_its_line_and_not_failed() {
 fn one_that_has_reached_its_limit_is_not_flat() {
     let mut full = leaky();
     full.trends = [(metric::DESCRIPTOR, Trend::Flat { level: 100.0 })].into();
-    full.at_limit = [(metric::DESCRIPTOR, Limit::new("RLIMIT_NOFILE", 100.0))].into();
+    full.at_limit = Some(Limit::new("RLIMIT_NOFILE", 100.0));
     let (findings, verdict) = watched(&[full]);
     assert_eq!(verdict, Verdict::Leaked);
     let note = findings[0].note.as_deref();

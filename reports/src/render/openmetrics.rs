@@ -45,7 +45,7 @@ const fn family(name: &'static str, of: Source, help: &'static str) -> Family {
     Family { name, of, help }
 }
 
-const FAMILIES: [Family; 25] = [
+const FAMILIES: [Family; 26] = [
     family(
         "process_open_fds",
         Value(metric::DESCRIPTOR),
@@ -73,8 +73,13 @@ const FAMILIES: [Family; 25] = [
     family("watertight_heap_bytes", Value(metric::HEAP_BYTES), "Bytes in live blocks of heap."),
     family("watertight_heap_blocks", Value(metric::HEAP_BLOCKS), "Live blocks of heap."),
     family(
+        "watertight_memory_bytes",
+        Value(metric::MEMORY_BYTES),
+        "Resident memory that no file backs.",
+    ),
+    family(
         "watertight_max_memory_bytes",
-        Limit(metric::RSS_BYTES),
+        Limit(metric::MEMORY_BYTES),
         "Memory that the control group may use.",
     ),
     family(

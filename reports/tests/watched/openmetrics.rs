@@ -221,6 +221,7 @@ fn every_metric_of_a_program_has_a_family() {
         metric::MAPPING_BYTES,
         metric::LOCK,
         metric::INOTIFY_WATCH,
+        metric::MEMORY_BYTES,
         metric::RSS_BYTES,
         metric::PSS_BYTES,
         metric::VIRTUAL_BYTES,
@@ -232,6 +233,18 @@ fn every_metric_of_a_program_has_a_family() {
     }
     let text = openmetrics(&[sample]);
     for value in 90_001..90_001 + metrics.len() {
+        assert_eq!(text.matches(&format!("}} {value}\n")).count(), 1, "{value}: {text}");
+    }
+}
+
+#[test]
+fn every_limit_of_a_program_has_a_family() {
+    let mut sample = daemon(0);
+    (sample.values, sample.sockets) = Default::default();
+    let limits = [metric::DESCRIPTOR, metric::MAPPING, metric::MEMORY_BYTES, metric::TIME_WAIT];
+    sample.limits = limits.map(str::to_owned).into_iter().zip(90_001..).collect();
+    let text = openmetrics(&[sample]);
+    for value in 90_001..90_001 + limits.len() {
         assert_eq!(text.matches(&format!("}} {value}\n")).count(), 1, "{value}: {text}");
     }
 }

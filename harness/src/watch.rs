@@ -136,16 +136,6 @@ impl Watch {
         self.main.subject.pid()
     }
 
-    /// Its command line, without the folder of the program.
-    pub fn command(&self) -> &str {
-        &self.main.seen.command
-    }
-
-    /// Whether the lines are known that make what it holds.
-    pub fn has_lines(&self) -> bool {
-        self.main.seen.notes.is_some()
-    }
-
     /// How long it has been watched.
     pub fn watched(&self) -> Duration {
         self.clock.now()
@@ -166,11 +156,6 @@ impl Watch {
     pub fn is_over(&self) -> bool {
         let family_goes_on = self.settings.is_child && !self.family.is_empty();
         self.main.is_over() && self.settings.name.is_none() && !family_goes_on
-    }
-
-    /// How many descendants live, as far as they were seen.
-    pub fn descendants(&self) -> usize {
-        self.family.len()
     }
 
     /// Signals all descendants that live, also those that were not seen yet: of a child of ours nothing is left.
@@ -265,6 +250,12 @@ impl Watch {
         look
     }
 
+    /// All that was seen: of the process now, of its living descendants, and of what has been.
+    fn seen(&self) -> impl Iterator<Item = &Seen> {
+        let living = [&self.main].into_iter().chain(self.family.values());
+        living.map(|followed| &followed.seen).chain(&self.past)
+    }
+
     /// What is watched, in one sentence.
     fn attached(&self) -> String {
         if self.main.is_over() {
@@ -274,7 +265,7 @@ impl Watch {
                 self.main.seen.command
             );
         }
-        let lines = match (self.has_lines(), self.settings.expects_notes) {
+        let lines = match (self.main.seen.notes.is_some(), self.settings.expects_notes) {
             (true, _) => "the lines are known that make what it holds",
             (false, true) => {
                 "the agent is not in it (a static or setuid program, or one that has just ended), so it is seen \

@@ -47,8 +47,8 @@ pub(crate) fn chosen(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 /// The last run's ledger: in cargo's target directory, from here upward to the workspace's root.
 fn latest() -> Option<PathBuf> {
     let latest = Path::new("watertight").join(LATEST);
-    if let Some(target) = env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty()) {
-        return Some(Path::new(&target).join(latest)).filter(|path| path.exists());
+    if let Some(target) = told_target() {
+        return Some(target.join(latest)).filter(|path| path.exists());
     }
     let here = env::current_dir().ok()?;
     // What lies above the root is another project's.
@@ -62,6 +62,15 @@ fn latest() -> Option<PathBuf> {
 /// The root of the workspace, from here upward.
 pub(crate) fn workspace() -> Option<PathBuf> {
     root_above(&env::current_dir().ok()?).map(Path::to_owned)
+}
+
+/// Where cargo builds the workspace, unless its configuration says otherwise.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    told_target().unwrap_or_else(|| root.join("target"))
+}
+
+fn told_target() -> Option<PathBuf> {
+    env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn root_above(here: &Path) -> Option<&Path> {

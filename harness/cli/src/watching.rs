@@ -18,7 +18,7 @@ mod stop;
 mod table;
 mod ticks;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -85,19 +85,13 @@ impl Prepared {
             Some(named) => Some(ledgers::made(named, "--ledger")?),
             None => match (ledgers::named()?, ledgers::workspace()) {
                 (Some(named), _) => Some(named),
-                (None, Some(root)) => Some(ledgers::begin(&target(&root), &run)?),
+                (None, Some(root)) => Some(ledgers::begin(&ledgers::target(&root), &run)?),
                 (None, None) => None,
             },
         };
         let stop = Stop::listen().context("signals cannot be listened to")?;
         Ok(Self { exports, stop, ledger, acceptance, profile, run })
     }
-}
-
-/// Where cargo builds the workspace, unless it was told by its configuration.
-fn target(root: &Path) -> PathBuf {
-    let told = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
-    told.map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 impl<'a> Watching<'a> {
@@ -256,12 +250,8 @@ impl<'a> Watching<'a> {
             self.screen.out.print(&Line::Trial(Box::new(trial.clone())));
             return;
         }
-        let choice = match self.to {
-            To::Stdout => anstream::AutoStream::choice(&std::io::stdout()),
-            To::Stderr => anstream::AutoStream::choice(&std::io::stderr()),
-        };
         let style = Style {
-            colour: choice != anstream::ColorChoice::Never,
+            colour: self.to.is_coloured(),
             stacks: self.talk.is_verbose(),
             ledger: self.prepared.ledger.as_deref().map(|path| shown(path).to_owned()),
             ..Style::default()

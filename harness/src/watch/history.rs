@@ -83,9 +83,10 @@ impl History {
 
     /// Keeps a census; where there are too many, every second one gives way.
     pub(crate) fn keep(&mut self, census: Census) {
+        let last = census.at_s;
         self.censuses.push(census);
         if self.censuses.len() > CENSUSES_MAX {
-            let (first, last) = (self.censuses[0].at_s, census_at(self.censuses.last()));
+            let first = self.censuses[0].at_s;
             self.stride_s = 2.0 * (last - first) / CENSUSES_MAX as f64;
             let mut at = 0;
             self.censuses.retain(|_| {
@@ -151,10 +152,6 @@ impl History {
     pub(crate) fn is_long(&self) -> bool {
         self.looks() >= trend::SAMPLES_MIN
     }
-}
-
-fn census_at(census: Option<&Census>) -> f64 {
-    census.map_or(0.0, |census| census.at_s)
 }
 
 #[cfg(test)]

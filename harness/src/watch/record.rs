@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use watertight_report::metric;
 use watertight_report::model::{
-    Mode, Outcome, Resource, SCHEMA, SUBJECT_TEST, Trended, Trial, Unmeasured, Verdict, WATCH_SUITE,
+    Mode, Outcome, Reading, Resource, SCHEMA, SUBJECT_TEST, Trended, Trial, Unmeasured, Verdict,
+    WATCH_SUITE,
 };
-
 use watertight_report::trend::{SAMPLES_MIN, Trend};
 
 use super::followed::{Followed, Seen};
@@ -17,8 +17,7 @@ use crate::outside::{Ending, Snapshot};
 
 /// Judges all processes that were seen.
 pub(super) fn trial(watch: &Watch) -> Trial {
-    let living = || [&watch.main].into_iter().chain(watch.family.values()).map(|it| &it.seen);
-    let all = || living().chain(&watch.past);
+    let all = || watch.seen();
     let main = &watch.main.seen;
     let mut trends = Vec::new();
     let mut evidence = Vec::new();
@@ -131,10 +130,8 @@ fn watched(
 
 /// What was hardly looked at is not clean, though nothing of it has moved.
 fn too_few(watch: &Watch) -> Option<String> {
-    let living = [&watch.main].into_iter().chain(watch.family.values()).map(|it| &it.seen);
-    let all = living.chain(&watch.past);
     // A program that goes into the background lives on in a descendant.
-    let judged = all.filter(|it| it.is_main || watch.settings.is_child);
+    let judged = watch.seen().filter(|it| it.is_main || watch.settings.is_child);
     let looks = judged.map(|it| it.history.looks()).max().unwrap_or(0);
     (looks < SAMPLES_MIN).then(|| {
         let times = if looks == 1 { "once".to_owned() } else { format!("{looks} times") };
@@ -175,7 +172,7 @@ fn outcome(watch: &Watch) -> (Outcome, Option<String>) {
     }
 }
 
-fn readings(main: &Followed) -> BTreeMap<String, watertight_report::model::Reading> {
+fn readings(main: &Followed) -> BTreeMap<String, Reading> {
     let mut readings = main.seen.history.readings();
     let held = main.last.as_ref().and_then(|last| last.held.value.as_ref().ok());
     if let (Some(held), Some(socket)) = (held, readings.get_mut(metric::SOCKET)) {

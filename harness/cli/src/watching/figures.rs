@@ -189,9 +189,14 @@ pub(super) fn short(metric: &str, value: i64, is_change: bool) -> String {
     format!("{sign}{shown}")
 }
 
-/// `12.0 s`, `1 min 20 s`.
-pub(super) fn at(ms: u64) -> String {
-    metric::duration_ms(ms)
+/// What a process has of a metric, and what of that has changed: `descriptors 21 (+9)`.
+pub(super) fn told(metric: &str, figure: &Figure) -> String {
+    let now = short(metric, figure.now() as i64, false);
+    let change = match figure.change() {
+        0 => String::new(),
+        change => format!(" ({})", short(metric, change, true)),
+    };
+    format!("{} {now}{change}", metric::word(metric))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where a watch is told, and whether that still works.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use watertight_report::watch::Line;
 
@@ -11,6 +11,23 @@ pub(crate) enum To {
     Stdout,
     /// `run`: stdout is the program's.
     Stderr,
+}
+
+impl To {
+    pub(super) fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    pub(super) fn is_coloured(self) -> bool {
+        let choice = match self {
+            Self::Stdout => anstream::AutoStream::choice(&io::stdout()),
+            Self::Stderr => anstream::AutoStream::choice(&io::stderr()),
+        };
+        choice != anstream::ColorChoice::Never
+    }
 }
 
 /// Where it is said, and whether that still works.

@@ -1,13 +1,12 @@
 //! What a person sees while a program is watched: a table that is redrawn in place on a terminal, plain lines
 //! elsewhere; or lines of JSON for programs.
 
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use watertight_report::metric::word;
+use watertight_report::metric::duration_ms;
 use watertight_report::watch::{Event, Line, Sample};
 
-use super::figures::{Figures, Process, at, short};
+use super::figures::{Figures, Process, told};
 use super::out::{Out, To};
 use super::table::Table;
 use crate::talk::{Talk, plain};
@@ -40,12 +39,8 @@ impl Screen {
         if json {
             return view(View::Json);
         }
-        let is_terminal = match to {
-            To::Stdout => io::stdout().is_terminal(),
-            To::Stderr => io::stderr().is_terminal(),
-        };
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if is_terminal && !is_dumb && !talk.is_quiet() {
+        if to.is_terminal() && !is_dumb && !talk.is_quiet() {
             return view(View::Table(Table::new(to, length)));
         }
         let every = if talk.is_verbose() { interval } else { LINE_EVERY.max(interval) };
@@ -54,7 +49,7 @@ impl Screen {
 
     /// Something happened.
     pub(super) fn event(&mut self, event: &Event) {
-        let said = || format!("{:>9}  {}", at(event.at_ms), plain(&event.said));
+        let said = || format!("{:>9}  {}", duration_ms(event.at_ms), plain(&event.said));
         match &self.view {
             View::Table(table) => table.say(&said()),
             View::Lines { is_quiet: true, .. } => {}
@@ -100,14 +95,9 @@ impl Screen {
 
 /// The program in one line.
 fn line(figures: &Figures, now: Duration) -> String {
-    let mut line = format!("{:>9} ", at(now.as_millis() as u64));
+    let mut line = format!("{:>9} ", duration_ms(now.as_millis() as u64));
     for (metric, figure) in figures.main().into_iter().flat_map(Process::shown) {
-        let change = match figure.change() {
-            0 => String::new(),
-            change => format!(" ({})", short(metric, change, true)),
-        };
-        line +=
-            &format!("  {} {}{change}", word(metric), short(metric, figure.now() as i64, false));
+        line += &format!("  {}", told(metric, figure));
     }
     match figures.descendants().count() {
         0 => {}

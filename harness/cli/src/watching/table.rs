@@ -5,9 +5,9 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use console::{Term, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use watertight_report::metric::{self, word};
+use watertight_report::metric::{self, duration_ms, word};
 
-use super::figures::{Figure, Figures, Process, at, short};
+use super::figures::{Figure, Figures, Process, short, told};
 use super::out::To;
 use crate::talk::plain;
 
@@ -31,9 +31,9 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(to: To, length: Option<Duration>) -> Self {
-        let (term, choice) = match to {
-            To::Stdout => (Term::stdout(), anstream::AutoStream::choice(&std::io::stdout())),
-            To::Stderr => (Term::stderr(), anstream::AutoStream::choice(&std::io::stderr())),
+        let term = match to {
+            To::Stdout => Term::stdout(),
+            To::Stderr => Term::stderr(),
         };
         let target = ProgressDrawTarget::term(term.clone(), DRAWN_A_SECOND);
         let ms = length.map(|length| length.as_millis() as u64);
@@ -41,14 +41,15 @@ impl Table {
         let style =
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(ms, target).with_style(style);
-        Self { bar, term, length, is_coloured: choice != anstream::ColorChoice::Never }
+        Self { bar, term, length, is_coloured: to.is_coloured() }
     }
 
     /// Draws the figures as they are now.
     pub(super) fn draw(&mut self, figures: &Figures, now: Duration) {
         let Some(main) = figures.main() else { return };
         let title = format!("{} (process {})", plain(&main.subject), main.pid);
-        let mut lines = vec![self.bold(&format!("{title}, {}", at(now.as_millis() as u64)))];
+        let mut lines =
+            vec![self.bold(&format!("{title}, {}", duration_ms(now.as_millis() as u64)))];
         lines.push(self.dim(&row(["", "now", "change", "a minute", ""])));
         lines.extend(main.shown().map(|(metric, figure)| self.row(main, metric, figure)));
         let sockets: Vec<String> =
@@ -65,7 +66,7 @@ impl Table {
         let cut = |line: String| truncate_str(&line, width, "…").into_owned();
         if let Some(length) = self.length {
             let left = length.saturating_sub(now);
-            self.bar.set_prefix(format!("{} left", at(left.as_millis() as u64)));
+            self.bar.set_prefix(format!("{} left", duration_ms(left.as_millis() as u64)));
             self.bar.set_position(now.as_millis() as u64);
         }
         self.bar.set_message(lines.into_iter().map(cut).collect::<Vec<_>>().join("\n"));
@@ -122,15 +123,7 @@ fn row([resource, now, change, rate, line]: [&str; 5]) -> String {
 /// A descendant in one line: what it has, and what of that has changed.
 fn descendants_row(process: &Process) -> String {
     let shown = [metric::DESCRIPTOR, metric::THREAD, metric::MEMORY_BYTES];
-    let figures = shown.iter().filter_map(|metric| {
-        let figure = process.figure(metric)?;
-        let now = short(metric, figure.now() as i64, false);
-        let change = match figure.change() {
-            0 => String::new(),
-            change => format!(" ({})", short(metric, change, true)),
-        };
-        Some(format!("{} {now}{change}", word(metric)))
-    });
+    let figures = shown.iter().filter_map(|metric| Some(told(metric, process.figure(metric)?)));
     let figures: Vec<String> = figures.collect();
     format!("  └ {} {}  {}", process.pid, plain(&process.subject), figures.join("  "))
 }

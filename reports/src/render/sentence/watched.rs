@@ -81,9 +81,8 @@ fn growing(trial: &Trial, first: &Finding, findings: &[&Finding]) -> String {
     let mut said = match growth {
         Some(growth) => growth.pace(unit, |value| format!("+{}", things(first, unit, value))),
         None => {
-            let added: i64 = findings.iter().fold(0, |sum, it| sum.saturating_add(it.growth));
-            let sign = if added < 0 { "-" } else { "+" };
-            let things = things(first, unit, added.unsigned_abs() as f64);
+            let sign = if all < 0 { "-" } else { "+" };
+            let things = things(first, unit, all.unsigned_abs() as f64);
             format!("{sign}{things} in {}", metric::duration_about_ms(trial.duration_ms))
         }
     };

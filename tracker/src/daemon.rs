@@ -37,7 +37,7 @@ use crate::paths::{Workspace, WorkspaceError};
 use crate::process::Interrupt;
 use crate::protocol::{LINE_BYTES_MAX, Status};
 use crate::store::{BUSY_TIMEOUT, Store, StoreError};
-use crate::sync::{GIT_TIMEOUT, SyncError, SyncOptions, SyncReport, WhenBusy};
+use crate::sync::{GIT_TIMEOUT, SyncError, SyncOptions, SyncReport, WhenBusy, WhenToCommit};
 
 pub use control::ControlError;
 pub use lock::{DaemonLock, LockError};
@@ -340,6 +340,7 @@ impl Shared {
             git_timeout: self.options.git_timeout,
             interrupt: Some(Arc::clone(&self.interrupt)),
             when_busy: WhenBusy::Refuse,
+            commit: WhenToCommit::Now,
         };
         let workspace = self.workspace.clone();
         let outcome =

@@ -203,6 +203,16 @@ impl Store {
         self.set_meta("commit_pending", pending.then_some("true"))
     }
 
+    /// A number that another connection's commit changes, and our own does not.
+    ///
+    /// <https://www.sqlite.org/pragma.html#pragma_data_version>
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(|error| self.failed(error))
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -37,12 +37,31 @@ pub struct SyncOptions {
     pub interrupt: Option<Arc<Interrupt>>,
     /// What to do while another process syncs.
     pub when_busy: WhenBusy,
+    /// When what is written is committed, if git is on.
+    pub commit: WhenToCommit,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { git_timeout: GIT_TIMEOUT, interrupt: None, when_busy: WhenBusy::Wait }
+        Self {
+            git_timeout: GIT_TIMEOUT,
+            interrupt: None,
+            when_busy: WhenBusy::Wait,
+            commit: WhenToCommit::Now,
+        }
     }
+}
+
+/// When what is written is committed.
+///
+/// A commit stores the whole file again (1 MB for 10,000 issues, compressed), so one at every
+/// edit would grow a repository by most of a gigabyte in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenToCommit {
+    /// In this pass.
+    Now,
+    /// In the first pass that is at least this long after the last commit.
+    AtMostEvery(Duration),
 }
 
 /// What to do while another process syncs.

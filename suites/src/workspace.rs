@@ -120,12 +120,14 @@ impl Workspace {
         Ok(jsonl::read_file(&self.paths.jsonl())?)
     }
 
-    /// Their titles, sorted; none where there is no file yet.
+    /// The titles of those that are not deleted, sorted; none where there is no file yet.
     pub fn exported_titles(&self) -> Result<Vec<String>> {
         if !self.paths.jsonl().exists() {
             return Ok(Vec::new());
         }
-        let mut titles: Vec<_> = self.exported()?.into_iter().map(|issue| issue.title).collect();
+        let mut issues = self.exported()?;
+        issues.retain(|issue| !issue.is_tombstone());
+        let mut titles: Vec<_> = issues.into_iter().map(|issue| issue.title).collect();
         titles.sort();
         Ok(titles)
     }

@@ -90,6 +90,18 @@ impl From<&StoreError> for Failure {
             StoreError::Invalid(_) => {
                 (Exit::Validation, "invalid", "`tracker VERB --help` shows what is allowed")
             }
+            StoreError::Deleted { id } => {
+                let hint = format!("`tracker restore {id}` brings it back");
+                return Self::new(Exit::NotFound, "deleted", error.to_string(), hint);
+            }
+            StoreError::Full { .. } => {
+                (Exit::Failure, "disk_full", "nothing was changed; make room and try again")
+            }
+            StoreError::ReadOnly { .. } => (
+                Exit::Failure,
+                "read_only",
+                "nothing was changed; check the permissions of the file and of its directory",
+            ),
             StoreError::NoFreeId { .. } => {
                 (Exit::Failure, "no_free_id", "try again, or use another prefix")
             }
@@ -112,11 +124,28 @@ impl From<&JsonlError> for Failure {
             JsonlError::Io { .. } => {
                 Self::new(Exit::Failure, "io", error.to_string(), CHECK_PERMISSIONS)
             }
+            JsonlError::Conflicted { .. } => Self::new(
+                Exit::Validation,
+                "conflict",
+                error.to_string(),
+                "nothing was changed; finish the merge, or take the marker lines out and leave \
+                 the lines of both sides: the same issue twice is merged",
+            ),
+            JsonlError::Lossy { path, .. } => Self::new(
+                Exit::Conflict,
+                "lossy",
+                error.to_string(),
+                format!(
+                    "nothing was written; `tracker import {}` takes it in first, --force writes \
+                     over it",
+                    path.display()
+                ),
+            ),
             JsonlError::Broken { .. } => Self::new(
                 Exit::Validation,
                 "broken_file",
                 error.to_string(),
-                "nothing was imported; correct these lines and import again",
+                "nothing was changed; correct these lines and try again",
             ),
         }
     }
@@ -141,6 +170,12 @@ impl From<&SyncError> for Failure {
             SyncError::Store(error) => error.into(),
             SyncError::Jsonl(error) => error.into(),
             SyncError::Git(error) => error.into(),
+            SyncError::Unsettled { .. } => Self::new(
+                Exit::Busy,
+                "unsettled",
+                error.to_string(),
+                "nothing is lost; find out who writes it (`fuser FILE`), and sync again",
+            ),
             SyncError::Busy { .. } => {
                 Self::new(Exit::Busy, "busy", error.to_string(), "it writes your changes too; wait")
             }

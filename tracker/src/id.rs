@@ -1,7 +1,9 @@
 //! Issue ids: a prefix, a dash and a short base36 hash that grows when it collides.
 
-/// The shortest hash: 36^3 = 46,656 ids before growth becomes likely.
+/// The shortest hash: three digits are enough for 160 issues.
 const HASH_LEN_MIN: usize = 3;
+/// How likely two ids may be the same before they grow by a digit.
+const COLLISION_MAX: f64 = 0.25;
 /// The longest hash: 36^12 still fits in 64 bits.
 const HASH_LEN_MAX: usize = 12;
 /// Candidates tried at one length before the hash grows.
@@ -12,14 +14,28 @@ const PREFIX_LEN_MAX: usize = 32;
 
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// The candidate ids of a new issue, shortest first; the caller takes the first that is free.
-pub fn candidates<'a>(prefix: &'a str, seed: &'a [u8]) -> impl Iterator<Item = String> + 'a {
-    (HASH_LEN_MIN..=HASH_LEN_MAX).flat_map(move |len| {
+/// The candidate ids of a new issue among `issues` others, shortest first; the caller takes the
+/// first that is free.
+///
+/// As long as two who have never met are likely enough not to give the same id: by the birthday
+/// bound, n issues make two of 36^len the same with a probability of 1 - exp(-n^2 / (2 * 36^len)).
+pub fn candidates<'a>(
+    prefix: &'a str,
+    seed: &'a [u8],
+    issues: u64,
+) -> impl Iterator<Item = String> + 'a {
+    (shortest_len(issues)..=HASH_LEN_MAX).flat_map(move |len| {
         (0..TRIES_PER_LEN).map(move |nonce| {
             let hash = hash(seed, (len as u64) << 32 | u64::from(nonce));
             format!("{prefix}-{}", base36(hash, len))
         })
     })
+}
+
+fn shortest_len(issues: u64) -> usize {
+    let n = issues as f64;
+    let collides = |len: usize| 1.0 - (-n * n / (2.0 * 36_f64.powi(len as i32))).exp();
+    (HASH_LEN_MIN..HASH_LEN_MAX).find(|len| collides(*len) <= COLLISION_MAX).unwrap_or(HASH_LEN_MAX)
 }
 
 /// Whether `prefix` can start an id: lowercase letters, digits, `_` and inner dashes.
@@ -65,7 +81,7 @@ mod tests {
 
     #[test]
     fn candidates_are_distinct_and_grow() {
-        let all: Vec<_> = candidates("tt", b"a title").collect();
+        let all: Vec<_> = candidates("tt", b"a title", 0).collect();
         assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len());
         assert!(all.windows(2).all(|pair| pair[0].len() <= pair[1].len()));
         assert_eq!(all[0].len(), "tt-".len() + HASH_LEN_MIN);
@@ -73,9 +89,18 @@ mod tests {
 
     #[test]
     fn a_full_length_is_left_for_the_next() {
-        let taken: BTreeSet<_> = candidates("tt", b"x").take(TRIES_PER_LEN as usize).collect();
-        let free = candidates("tt", b"x").find(|id| !taken.contains(id)).unwrap();
+        let taken: BTreeSet<_> = candidates("tt", b"x", 0).take(TRIES_PER_LEN as usize).collect();
+        let free = candidates("tt", b"x", 0).find(|id| !taken.contains(id)).unwrap();
         assert_eq!(free.len(), "tt-".len() + HASH_LEN_MIN + 1);
+    }
+
+    #[test]
+    fn ids_grow_with_the_number_of_issues() {
+        let len = |issues| candidates("tt", b"x", issues).next().unwrap().len() - "tt-".len();
+        assert_eq!(
+            [0, 160, 170, 1_000, 10_000, 100_000, u64::MAX].map(len),
+            [3, 3, 4, 5, 6, 7, 12]
+        );
     }
 
     #[test]

@@ -4,28 +4,35 @@
 //! Whoever opens a store closes it with [`Store::close`], which says whether that worked; a store
 //! that is merely dropped closes too, but can no longer tell.
 //!
-//! Every change runs in one `BEGIN IMMEDIATE` transaction and marks what it touched as dirty.
+//! Every change runs in one `BEGIN IMMEDIATE` transaction and gives what it touched a new revision.
 
 mod change;
 mod import;
+mod migrate;
+mod rows;
+mod synced;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use crate::issue::Invalid;
+use crate::issue::{Invalid, Issue};
 
 pub use import::ImportReport;
+pub(crate) use rows::{collect, load, read_line, resolve};
 
 /// The schema this version reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 /// How long a statement waits for another process's transaction.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The prefix of a store that was not given one.
 pub const PREFIX_DEFAULT: &str = "tt";
 
 const SCHEMA: &str = include_str!("store/schema.sql");
+/// Statements that are kept prepared: more than the store has, bounded for those that filters make.
+const STATEMENTS_KEPT: usize = 64;
 
 /// The owner of one connection to an issue database.
 ///
@@ -68,6 +75,18 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The disk is full; the change was not made.
+    #[error("no space left on the disk of {}", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its directory may not be written to.
+    #[error("{} may not be written to", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite failed.
     #[error("{}: {source}", path.display())]
     Sqlite {
@@ -88,6 +107,12 @@ pub enum StoreError {
     #[error("no issue {id}")]
     NotFound {
         /// What was asked for.
+        id: String,
+    },
+    /// The issue is deleted.
+    #[error("{id} is deleted")]
+    Deleted {
+        /// The issue.
         id: String,
     },
     /// Several ids start like this.
@@ -114,16 +139,14 @@ pub enum StoreError {
         prefix: String,
     },
     /// A stored value does not parse: the file was changed by something else.
-    #[error("{}: {id} holds a broken {field}: {value}", path.display())]
+    #[error("{}: {id} holds a broken line: {what}", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// The issue.
         id: String,
-        /// The column.
-        field: &'static str,
-        /// What it holds.
-        value: String,
+        /// What is wrong with it.
+        what: String,
     },
     /// The consumer of a stream of issues failed.
     #[error("{0}")]
@@ -188,19 +211,9 @@ impl Store {
         Ok(self.meta("git")?.as_deref() == Some("true"))
     }
 
-    /// Says whether a sync commits to git; what is exported already is committed by the next one.
-    pub fn set_git_enabled(&mut self, enabled: bool) -> Result<(), StoreError> {
-        self.set_meta("git", enabled.then_some("true"))?;
-        self.set_commit_pending(enabled)
-    }
-
-    /// Whether the JSONL file was written and not yet committed.
-    pub(crate) fn commit_pending(&self) -> Result<bool, StoreError> {
-        Ok(self.meta("commit_pending")?.is_some())
-    }
-
-    pub(crate) fn set_commit_pending(&mut self, pending: bool) -> Result<(), StoreError> {
-        self.set_meta("commit_pending", pending.then_some("true"))
+    /// An issue by its full id, a deleted one too.
+    pub(crate) fn any_version(&self, id: &str) -> Result<Option<Issue>, StoreError> {
+        load(&self.connection, &self.path, id)
     }
 
     /// A number that another connection's commit changes, and our own does not.
@@ -218,10 +231,10 @@ impl Store {
     }
 
     /// Runs `body` in one `BEGIN IMMEDIATE` transaction: all of it or nothing.
-    pub(crate) fn write<T>(
+    pub(crate) fn write<T, E: From<StoreError>>(
         &mut self,
-        body: impl FnOnce(&Scope<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        body: impl FnOnce(&Scope<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let path = self.path.clone();
         let failed = |error| failed(&path, error);
         let transaction = self
@@ -229,17 +242,17 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         // An error or a panic in the body drops the transaction, which rolls it back.
-        let scope = Scope { transaction, path: &path };
+        let scope = Scope { transaction, path: &path, revision: Cell::new(None) };
         let value = body(&scope)?;
         scope.transaction.commit().map_err(failed)?;
         Ok(value)
     }
 
     /// Runs `body` on one unchanging view of the database.
-    pub(crate) fn read<T>(
+    pub(crate) fn read<T, E: From<StoreError>>(
         &self,
-        body: impl FnOnce() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         if !self.connection.is_autocommit() {
             // Inside a view already: whoever opened it keeps it unchanging for us too.
             return body();
@@ -255,19 +268,11 @@ impl Store {
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.connection
-            .prepare_cached("SELECT value FROM meta WHERE key = ?1")
-            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
-            .map_err(|error| self.failed(error))
+        meta(&self.connection, key).map_err(|error| self.failed(error))
     }
 
     fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
-        self.write(|scope| match value {
-            Some(value) => {
-                scope.run("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, value)).map(drop)
-            }
-            None => scope.run("DELETE FROM meta WHERE key = ?1", [key]).map(drop),
-        })
+        self.write(|scope| scope.set_meta(key, value))
     }
 
     fn own(opened: Result<Connection, rusqlite::Error>, path: PathBuf) -> Result<Self, StoreError> {
@@ -281,7 +286,7 @@ impl Store {
     /// Checks the schema and installs it in a new file.
     fn prepare(&mut self) -> Result<(), StoreError> {
         let failed = |error| failed(&self.path, error);
-        self.connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         if self.schema_version()? == 0 {
             // WAL is a property of the file, hence set once, outside any transaction.
             self.connection
@@ -290,14 +295,13 @@ impl Store {
             self.write(|scope| {
                 // Somebody may have been faster.
                 if schema_version(&scope.transaction).map_err(|error| scope.failed(error))? == 0 {
-                    let install = format!("{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};");
-                    scope
-                        .transaction
-                        .execute_batch(&install)
-                        .map_err(|error| scope.failed(error))?;
+                    scope.install()?;
                 }
-                Ok(())
+                Ok::<_, StoreError>(())
             })?;
+        }
+        if self.schema_version()? == 1 {
+            self.migrate()?;
         }
         match self.schema_version()? {
             SCHEMA_VERSION => Ok(()),
@@ -314,9 +318,39 @@ impl Store {
 pub(crate) struct Scope<'a> {
     transaction: Transaction<'a>,
     path: &'a Path,
+    /// That of this transaction, once something has changed.
+    revision: Cell<Option<i64>>,
 }
 
 impl Scope<'_> {
+    /// The revision that everything gets that this transaction changes.
+    pub(crate) fn revision(&self) -> Result<i64, StoreError> {
+        if let Some(revision) = self.revision.get() {
+            return Ok(revision);
+        }
+        let last = meta(&self.transaction, "revision").map_err(|error| self.failed(error))?;
+        let revision = last.and_then(|last| last.parse().ok()).unwrap_or(0) + 1;
+        self.set_meta("revision", Some(&i64::to_string(&revision)))?;
+        self.revision.set(Some(revision));
+        Ok(revision)
+    }
+
+    pub(crate) fn set_meta(&self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
+        match value {
+            Some(value) => {
+                self.run("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, value)).map(drop)
+            }
+            None => self.run("DELETE FROM meta WHERE key = ?1", [key]).map(drop),
+        }
+    }
+
+    /// Makes the tables of an empty database.
+    fn install(&self) -> Result<(), StoreError> {
+        self.transaction
+            .execute_batch(&format!("{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};"))
+            .map_err(|error| self.failed(error))
+    }
+
     /// Runs one statement and counts the rows it changed.
     pub(crate) fn run(
         &self,
@@ -346,10 +380,18 @@ fn schema_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+fn meta(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")
+        .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
+}
+
 pub(crate) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
     match error.sqlite_error_code() {
         Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy { path: path.into() },
+        Some(DiskFull) => StoreError::Full { path: path.into() },
+        Some(ReadOnly) => StoreError::ReadOnly { path: path.into() },
         _ => StoreError::Sqlite { path: path.into(), source: error },
     }
 }
@@ -372,8 +414,8 @@ mod tests {
     #[test]
     fn a_failed_change_changes_nothing() {
         let mut store = Store::open_in_memory().unwrap();
-        let refused: Result<(), _> = store.write(|scope| {
-            scope.run("INSERT INTO meta VALUES ('a', 'b')", [])?;
+        let refused: Result<(), StoreError> = store.write(|scope| {
+            scope.set_meta("a", Some("b"))?;
             Err(StoreError::NotFound { id: "x".into() })
         });
         assert!(refused.is_err());

@@ -1,29 +1,35 @@
 //! One sync pass: what changed goes into the JSONL file, and if asked to, into git.
 //!
 //! A plain function without a clock or a thread, so the daemon ticks it, the command line calls
-//! it and a benchmark measures it. A pass with nothing to do reads two rows and stats one file.
+//! it and a benchmark measures it. A pass with nothing to do reads a few rows and stats one file.
 //!
 //! ```text
-//! anything dirty? --no--> idle
+//! has anything changed, here or in the file? --no--> idle
 //!      | yes
-//! take sync.lock -> note the newest revision -> every issue, in one view -> temporary file
-//!      -> rename -> forget what was dirty up to that revision -> git commit of that one path
+//! take sync.lock -> merge in what somebody else has written -> splice in what has changed since
+//!      the last pass, or write the file anew -> exchange it with the one that is there
+//!      -> remember revision and file -> git commit of that one path
 //! ```
+//!
+//! Whatever is in the file is merged before it is replaced, so an empty or an older database does
+//! not cost an issue, and neither does a checkout in the middle of a pass.
 
-use std::fs::{File, OpenOptions, TryLockError};
+mod memory;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::git::{Commit, Git, GitError};
-use crate::jsonl::{self, Exported, JsonlError};
+use crate::jsonl::{self, Exported, FileIdentity, Here, JsonlError, Replaced, Written};
 use crate::paths::{Workspace, WorkspaceError};
 use crate::process::Interrupt;
-use crate::store::{Store, StoreError};
+use crate::store::{ImportReport, Store, StoreError};
 
 /// How long one call of git may take.
 pub const GIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,6 +85,9 @@ pub enum WhenBusy {
 pub struct SyncReport {
     /// Issues that had changed since the last pass.
     pub changed: u64,
+    /// What was taken in; `None` if nobody else had touched the file.
+    #[serde(default)]
+    pub imported: Option<ImportReport>,
     /// What was written; `None` if the file was up to date.
     pub exported: Option<Exported>,
     /// What git made of it; `None` if it is off or had nothing to do.
@@ -88,7 +97,7 @@ pub struct SyncReport {
 impl SyncReport {
     /// Whether there was nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.exported.is_none() && self.commit.is_none()
+        self.imported.is_none() && self.exported.is_none() && self.commit.is_none()
     }
 }
 
@@ -110,6 +119,12 @@ pub enum SyncError {
         /// What the file system said.
         source: io::Error,
     },
+    /// Somebody replaces the file faster than it can be merged.
+    #[error("{} is changed again and again by somebody else", path.display())]
+    Unsettled {
+        /// The file.
+        path: PathBuf,
+    },
     /// The workspace is not as it should be.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -124,41 +139,126 @@ pub enum SyncError {
     Git(#[from] GitError),
 }
 
-/// Brings the JSONL file, and git if it is on, up to what is in the store.
+/// Lines that are worth being put into the file one by one; more, and it is written anew.
+const SPLICED_MAX: u64 = 256;
+/// A file that changes under a pass is merged again, but not for ever.
+const ROUNDS_MAX: usize = 8;
+
+/// Brings the JSONL file, and git if it is on, up to what is in the store, and the store up to
+/// what somebody else has put into the file.
 pub fn pass(
     store: &mut Store,
     workspace: &Workspace,
     options: &SyncOptions,
 ) -> Result<SyncReport, SyncError> {
-    if !is_export_due(store, workspace)? && !is_commit_due(store)? {
+    let path = workspace.jsonl();
+    if look(store, &path)?.is_none() && !memory::is_commit_due(store, options.commit)? {
         return Ok(SyncReport::default());
     }
     // Two passes at once could rename an older view over a newer one.
     let _lock = lock(workspace, options.when_busy)?;
     let mut report = SyncReport::default();
-    if is_export_due(store, workspace)? {
-        let path = workspace.jsonl();
-        jsonl::sweep_temporaries(&path)?;
-        // Read before the export: what changes in between is exported too and merely stays dirty.
-        let dirty = store.dirty()?;
-        report.changed = dirty.issues;
-        report.exported = Some(jsonl::export_file(store, &path)?);
-        store.clear_dirty(dirty.revision, store.git_enabled()?)?;
-    }
-    if is_commit_due(store)? {
+    bring_up_to_date(store, &path, &mut report)?;
+    if memory::is_commit_due(store, options.commit)? {
         report.commit = Some(commit(workspace, options, report.changed)?);
-        store.set_commit_pending(false)?;
+        memory::set_committed(store)?;
     }
     Ok(report)
 }
 
-fn is_export_due(store: &Store, workspace: &Workspace) -> Result<bool, StoreError> {
-    // A file that somebody removed is written again, even if nothing has changed since.
-    Ok(store.dirty()?.issues > 0 || (!workspace.jsonl().exists() && store.count()? > 0))
+/// What is to be done about the file.
+enum Due {
+    /// Somebody else has written it: take in what is there.
+    Merge(FileIdentity),
+    /// It is as we left it, and behind.
+    Update(Written),
+    /// There is none.
+    Create,
 }
 
-fn is_commit_due(store: &Store) -> Result<bool, StoreError> {
-    Ok(store.commit_pending()? && store.git_enabled()?)
+/// What is to be done about the file; `None` for nothing.
+fn look(store: &Store, path: &Path) -> Result<Option<Due>, SyncError> {
+    let found = match fs::metadata(path) {
+        Ok(found) => FileIdentity::of(&found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // One that somebody removed is written again, even if nothing has changed since.
+            return Ok((store.dirty()?.newest > 0).then_some(Due::Create));
+        }
+        Err(source) => return Err(JsonlError::Io { path: path.into(), source }.into()),
+    };
+    let dirty = store.dirty()?;
+    Ok(match memory::written(store)?.filter(|written| written.identity == found) {
+        None => Some(Due::Merge(found)),
+        Some(written) if dirty.newest > dirty.exported => Some(Due::Update(written)),
+        Some(_) => None,
+    })
+}
+
+fn bring_up_to_date(
+    store: &mut Store,
+    path: &Path,
+    report: &mut SyncReport,
+) -> Result<(), SyncError> {
+    jsonl::sweep_temporaries(path)?;
+    for _ in 0..ROUNDS_MAX {
+        let Some(due) = look(store, path)? else { return Ok(()) };
+        let here = match &due {
+            Due::Create => Here::Nothing,
+            Due::Update(written) => Here::This(written.identity),
+            Due::Merge(found) => {
+                merge_in(store, path, report)?;
+                // What was checked out or restored as it was, or edited as we would write it, is
+                // let be.
+                if jsonl::is_up_to_date(store, path)? {
+                    let issues = store.lines()?;
+                    let newest = store.dirty()?.newest;
+                    memory::set_exported(store, newest, Written { identity: *found, issues })?;
+                    continue;
+                }
+                Here::This(*found)
+            }
+        };
+        memory::forget_expired(store)?;
+        // Read before the export: what changes in between is exported too and merely stays dirty.
+        let dirty = store.dirty()?;
+        report.changed = report.changed.max(dirty.issues);
+        let spliced = match due {
+            Due::Update(written) if dirty.exported > 0 && dirty.issues <= SPLICED_MAX => {
+                jsonl::splice(store, path, dirty.exported, written)?
+            }
+            _ => None,
+        };
+        let (exported, replaced) = match spliced {
+            Some(spliced) => spliced,
+            None => jsonl::write_file(store, path, here)?,
+        };
+        let identity = match &replaced {
+            Replaced::Appeared => continue,
+            Replaced::Done(identity) | Replaced::Swapped(identity, _) => *identity,
+        };
+        report.exported = Some(exported);
+        memory::set_exported(store, dirty.newest, Written { identity, issues: exported.issues })?;
+        if let Replaced::Swapped(_, theirs) = replaced
+            && let Err(error) = merge_in(store, &theirs, report)
+        {
+            // It cannot be taken in, so it must not be lost: back to where they put it.
+            theirs
+                .persist(path)
+                .map_err(|error| JsonlError::Io { path: path.into(), source: error.error })?;
+            return Err(error);
+        }
+    }
+    match look(store, path)? {
+        None => Ok(()),
+        Some(_) => Err(SyncError::Unsettled { path: path.into() }),
+    }
+}
+
+fn merge_in(store: &mut Store, path: &Path, report: &mut SyncReport) -> Result<(), SyncError> {
+    let more = jsonl::import_file(store, path)?;
+    let before = report.imported.take().unwrap_or_default();
+    report.imported = Some(before.and(more));
+    Ok(())
 }
 
 fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<Commit, SyncError> {
@@ -245,13 +345,108 @@ mod tests {
     }
 
     #[test]
-    fn the_last_deleted_issue_leaves_an_empty_file() {
+    fn a_deleted_issue_stays_in_the_file_until_nobody_can_bring_it_back() {
         let (_dir, workspace, mut store) = workspace();
         let issue = store.create(NewIssue::titled("a")).unwrap();
+        store.create(NewIssue::titled("b")).unwrap();
         sync(&mut store, &workspace);
-        store.delete(&issue.id).unwrap();
+        let before = std::fs::read(workspace.jsonl()).unwrap();
+        store.delete(&issue.id, Some("twice")).unwrap();
+        assert_eq!(sync(&mut store, &workspace).exported.unwrap().issues, 2);
+        std::fs::write(workspace.jsonl(), before).unwrap();
+        assert_eq!(sync(&mut store, &workspace).imported.unwrap().kept, 1);
+        assert_eq!(store.count().unwrap(), 1, "an old file does not bring it back");
+
+        let mut dead = jsonl::read_file(&workspace.jsonl()).unwrap();
+        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(31 * 24);
+        dead.retain(|issue| issue.is_tombstone());
+        dead[0].deleted_at = Some(long_ago);
+        dead[0].touch();
+        store.import(dead).unwrap();
+        store.remember(&[("expired_at", None)]).unwrap();
+        assert_eq!(sync(&mut store, &workspace).exported.unwrap().issues, 1);
+        assert_eq!(jsonl::read_file(&workspace.jsonl()).unwrap()[0].title, "b");
+        assert!(sync(&mut store, &workspace).is_idle());
+    }
+
+    #[test]
+    fn what_somebody_else_writes_is_taken_in_before_the_file_is_replaced() {
+        let (_dir, workspace, mut store) = workspace();
+        store.create(NewIssue::titled("ours")).unwrap();
         sync(&mut store, &workspace);
-        assert_eq!(std::fs::read(workspace.jsonl()).unwrap(), b"");
+        let mut other = Store::open_in_memory().unwrap();
+        jsonl::import_file(&mut other, &workspace.jsonl()).unwrap();
+        other.create(NewIssue::titled("theirs")).unwrap();
+        store.create(NewIssue::titled("ours too")).unwrap();
+        jsonl::export_file(&other, &workspace.jsonl()).unwrap();
+        let report = sync(&mut store, &workspace);
+        let imported = report.imported.unwrap();
+        assert_eq!((imported.created, imported.unchanged), (1, 1));
+        assert_eq!(report.exported.unwrap().issues, 3);
+        assert_eq!(store.count().unwrap(), 3);
+        assert!(sync(&mut store, &workspace).is_idle());
+    }
+
+    #[test]
+    fn an_empty_database_takes_a_full_file_in() {
+        let (_dir, workspace, mut store) = workspace();
+        let mut other = Store::open_in_memory().unwrap();
+        for title in ["a", "b"] {
+            other.create(NewIssue::titled(title)).unwrap();
+        }
+        jsonl::export_file(&other, &workspace.jsonl()).unwrap();
+        let written = std::fs::metadata(workspace.jsonl()).unwrap().modified().unwrap();
+        let report = sync(&mut store, &workspace);
+        assert_eq!((report.imported.unwrap().created, report.exported), (2, None));
+        assert_eq!(std::fs::metadata(workspace.jsonl()).unwrap().modified().unwrap(), written);
+        assert!(sync(&mut store, &workspace).is_idle());
+    }
+
+    #[test]
+    fn a_file_with_another_content_and_the_old_time_is_noticed() {
+        let (_dir, workspace, mut store) = workspace();
+        let issue = store.create(NewIssue::titled("old")).unwrap();
+        sync(&mut store, &workspace);
+        let text = std::fs::read_to_string(workspace.jsonl()).unwrap();
+        let file = File::options().write(true).open(workspace.jsonl()).unwrap();
+        let times = file.metadata().unwrap().modified().unwrap();
+        let same_length = text.replace("\"old\"", "\"new\"");
+        std::os::unix::fs::FileExt::write_all_at(&file, same_length.as_bytes(), 0).unwrap();
+        file.set_modified(times).unwrap();
+        assert_eq!(sync(&mut store, &workspace).imported.unwrap().updated, 1);
+        assert_eq!(store.show(&issue.id).unwrap().title, "new");
+    }
+
+    #[test]
+    fn a_file_in_the_middle_of_a_merge_is_left_as_it_is() {
+        let (_dir, workspace, mut store) = workspace();
+        store.create(NewIssue::titled("a")).unwrap();
+        sync(&mut store, &workspace);
+        let text = format!(
+            "<<<<<<< ours\n{}>>>>>>> theirs\n",
+            std::fs::read_to_string(workspace.jsonl()).unwrap()
+        );
+        std::fs::write(workspace.jsonl(), &text).unwrap();
+        store.create(NewIssue::titled("b")).unwrap();
+        let refused = pass(&mut store, &workspace, &SyncOptions::default()).unwrap_err();
+        assert!(matches!(refused, SyncError::Jsonl(JsonlError::Conflicted { .. })), "{refused}");
+        assert_eq!(std::fs::read_to_string(workspace.jsonl()).unwrap(), text);
+        assert_eq!(store.count().unwrap(), 2);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_exported_once() {
+        let (_dir, workspace, mut store) = workspace();
+        for n in 0..SPLICED_MAX + 10 {
+            store.create(NewIssue::titled(n.to_string())).unwrap();
+        }
+        sync(&mut store, &workspace);
+        for issue in store.list(Some(3)).unwrap() {
+            store.close_issue(&issue.id).unwrap();
+        }
+        let report = sync(&mut store, &workspace);
+        assert_eq!((report.changed, report.exported.unwrap().issues), (3, SPLICED_MAX + 10));
+        assert!(jsonl::is_up_to_date(&store, &workspace.jsonl()).unwrap());
         assert!(sync(&mut store, &workspace).is_idle());
     }
 

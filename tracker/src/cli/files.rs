@@ -88,11 +88,12 @@ pub(crate) fn export(place: &Place, file: &Path, output: &mut Output) -> Result<
 }
 
 pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<Exit, Trouble> {
-    let issues = match file == Path::new("-") {
-        true => jsonl::read(file, io::stdin().lock())?,
-        false => jsonl::read_file(file)?,
-    };
-    let report = place.with_store(|store, _| Ok(store.import(issues)?))?;
+    let report = place.with_store(|store, _| {
+        Ok(match file == Path::new("-") {
+            true => jsonl::import(store, file, io::stdin().lock())?,
+            false => jsonl::import_file(store, file)?,
+        })
+    })?;
     output.print(&report, |report| {
         format!(
             "imported: {} new, {} changed, {} the same, {} kept because they changed here later",

@@ -64,6 +64,7 @@ pub(crate) fn update(place: &Place, update: Update, output: &mut Output) -> Resu
         priority: update.priority,
         issue_type: update.issue_type.as_deref().map(args::issue_type).transpose()?,
         assignee: update.assignee,
+        ..IssuePatch::default()
     };
     let issue = place.with_store(|store, _| Ok(store.update(&update.id, &patch)?))?;
     say_done("updated", &issue, output)
@@ -80,7 +81,7 @@ pub(crate) fn reopen(place: &Place, id: &str, output: &mut Output) -> Result<Exi
 }
 
 pub(crate) fn delete(place: &Place, id: &str, output: &mut Output) -> Result<Exit, Trouble> {
-    let issue = place.with_store(|store, _| Ok(store.delete(id)?))?;
+    let issue = place.with_store(|store, _| Ok(store.delete(id, None)?))?;
     say_done("deleted", &issue, output)
 }
 

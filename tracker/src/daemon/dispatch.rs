@@ -56,7 +56,7 @@ fn on_store(store: &mut Store, call: Call) -> Result<Value, RpcError> {
         Call::Update(params) => answer(store.update(&params.id, &params.patch)),
         Call::Close(params) => answer(store.close_issue(&params.id)),
         Call::Reopen(params) => answer(store.reopen_issue(&params.id)),
-        Call::Delete(params) => answer(store.delete(&params.id)),
+        Call::Delete(params) => answer(store.delete(&params.id, None)),
         Call::DepAdd(params) => {
             answer(store.add_dependency(&params.id, &params.depends_on, params.kind))
         }

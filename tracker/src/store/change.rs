@@ -1,13 +1,14 @@
-//! Changes to single issues: create, update, delete, depend.
+//! Changes to single issues: create, update, comment, depend, delete, restore.
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
+use serde_json::Value;
 
 use super::{Scope, Store, StoreError};
 use crate::id;
 use crate::issue::{
-    Dependency, DependencyKind, Extra, Issue, IssuePatch, NewIssue, PRIORITY_DEFAULT, Status,
-    check_priority, check_title,
+    Comment, Dependency, DependencyKind, Extra, Invalid, Issue, IssuePatch, NewIssue,
+    PRIORITY_DEFAULT, Status,
 };
 use crate::query;
 
@@ -27,40 +28,33 @@ impl Store {
             created_at: now,
             updated_at: now,
             closed_at: None,
+            close_reason: None,
+            deleted_at: None,
+            delete_reason: None,
+            restored_at: None,
             labels: new.labels,
             dependencies: Vec::new(),
             comments: Vec::new(),
-            extra: Extra::new(),
+            extra: Extra::default(),
         };
         issue.normalise();
         issue.check()?;
         self.write(|scope| {
             issue.id = free_id(scope, &prefix, &issue)?;
-            put(scope, &issue)?;
-            Ok(())
-        })?;
-        Ok(issue)
+            scope.put(&issue, None)?;
+            Ok(issue)
+        })
     }
 
     /// Changes fields of an issue and returns it as it is now.
     pub fn update(&mut self, id: &str, patch: &IssuePatch) -> Result<Issue, StoreError> {
-        if let Some(title) = &patch.title {
-            check_title(title)?;
+        if let Some(status @ (Status::Tombstone | Status::Other(_))) = &patch.status {
+            let given = status.to_string();
+            return Err(Invalid::Word { what: "status", given, allowed: Status::WORDS }.into());
         }
-        if let Some(priority) = patch.priority {
-            check_priority(priority)?;
-        }
-        self.write(|scope| {
-            let id = query::resolve(scope.connection(), scope.path(), id)?;
-            let before = query::load(scope.connection(), scope.path(), &id)?;
-            let after = patched(before.clone(), patch);
-            if after == before {
-                return Ok(before);
-            }
-            let after = Issue { updated_at: Timestamp::now(), ..after };
-            put_row(scope, &after)?;
-            mark(scope, &id)?;
-            Ok(after)
+        self.edit(id, |_, issue| {
+            patch.apply(issue);
+            Ok(())
         })
     }
 
@@ -71,33 +65,61 @@ impl Store {
 
     /// Opens a closed issue again; an issue that is not closed stays as it is.
     pub fn reopen_issue(&mut self, id: &str) -> Result<Issue, StoreError> {
-        let issue = self.show(id)?;
-        match issue.status {
-            Status::Closed => self.update(&issue.id, &IssuePatch::status(Status::Open)),
-            _ => Ok(issue),
-        }
+        self.edit(id, |_, issue| {
+            if issue.status == Status::Closed {
+                IssuePatch::status(Status::Open).apply(issue);
+            }
+            Ok(())
+        })
     }
 
-    /// Deletes an issue with every dependency on it, and returns what it was.
-    pub fn delete(&mut self, id: &str) -> Result<Issue, StoreError> {
+    /// Deletes an issue: it is remembered for a while, so that no import brings it back.
+    ///
+    /// What depends on it goes on as if it were closed, and does so again once it is restored.
+    pub fn delete(&mut self, id: &str, reason: Option<&str>) -> Result<Issue, StoreError> {
+        self.edit(id, |_, issue| {
+            issue.status = Status::Tombstone;
+            issue.deleted_at = Some(Timestamp::now());
+            issue.delete_reason = reason.filter(|reason| !reason.is_empty()).map(Into::into);
+            Ok(())
+        })
+    }
+
+    /// Brings a deleted issue back, closed if it was closed; one that is not deleted stays as it is.
+    pub fn restore(&mut self, id: &str) -> Result<Issue, StoreError> {
         self.write(|scope| {
-            let id = query::resolve(scope.connection(), scope.path(), id)?;
-            let issue = query::load(scope.connection(), scope.path(), &id)?;
-            // Those that waited for it change too: their lines lose an edge.
-            scope.run(
-                "INSERT OR REPLACE INTO dirty (issue_id)
-                 SELECT DISTINCT issue_id FROM dependencies WHERE depends_on_id = ?1",
-                [&id],
-            )?;
-            scope.run(
-                "UPDATE issues SET updated_at = ?2
-                 WHERE id IN (SELECT issue_id FROM dependencies WHERE depends_on_id = ?1)",
-                (&id, Timestamp::now().to_string()),
-            )?;
-            scope.run("DELETE FROM dependencies WHERE depends_on_id = ?1", [&id])?;
-            scope.run("DELETE FROM issues WHERE id = ?1", [&id])?;
-            mark(scope, &id)?;
-            Ok(issue)
+            let issue = scope.find_any(id)?;
+            change(scope, issue, |issue| {
+                if issue.is_tombstone() {
+                    issue.status = match issue.closed_at {
+                        Some(_) => Status::Closed,
+                        None => Status::Open,
+                    };
+                    (issue.deleted_at, issue.delete_reason) = (None, None);
+                    issue.restored_at = Some(Timestamp::now());
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Adds a comment to an issue.
+    pub fn comment(&mut self, id: &str, author: &str, text: &str) -> Result<Issue, StoreError> {
+        if text.trim().is_empty() {
+            return Err(Invalid::CommentEmpty.into());
+        }
+        self.edit(id, |_, issue| {
+            // Numbers, because that is what the format has had from its start.
+            let last = issue.comments.iter().filter_map(|comment| comment.id.as_u64()).max();
+            issue.comments.push(Comment {
+                id: Value::from(last.unwrap_or(0).saturating_add(1)),
+                issue_id: issue.id.clone(),
+                author: author.into(),
+                text: text.into(),
+                created_at: Timestamp::now(),
+                extra: Extra::default(),
+            });
+            Ok(())
         })
     }
 
@@ -109,187 +131,115 @@ impl Store {
         kind: DependencyKind,
     ) -> Result<Dependency, StoreError> {
         self.write(|scope| {
-            let connection = scope.connection();
-            let id = query::resolve(connection, scope.path(), id)?;
-            let depends_on = query::resolve(connection, scope.path(), depends_on)?;
-            if kind.is_ordering() {
-                query::check_acyclic(connection, scope.path(), &id, &depends_on)?;
+            let issue = scope.find(id)?;
+            let depends_on = scope.find(depends_on)?.id;
+            let is_there =
+                |edge: &&Dependency| edge.depends_on_id == depends_on && edge.kind == kind;
+            if let Some(edge) = issue.dependencies.iter().find(is_there) {
+                return Ok(edge.clone());
             }
-            let now = Timestamp::now();
+            if kind.is_ordering() {
+                query::check_acyclic(scope.connection(), scope.path(), &issue.id, &depends_on)?;
+            }
             let edge = Dependency {
-                issue_id: id.clone(),
+                issue_id: issue.id.clone(),
                 depends_on_id: depends_on,
                 kind,
-                created_at: now,
-                extra: Extra::new(),
+                created_at: Timestamp::now(),
+                extra: Extra::default(),
             };
-            if put_dependency(scope, &edge, "OR IGNORE")? > 0 {
-                scope.run(
-                    "UPDATE issues SET updated_at = ?2 WHERE id = ?1",
-                    (&id, now.to_string()),
-                )?;
-                mark(scope, &id)?;
-            }
+            change(scope, issue, |issue| {
+                issue.dependencies.push(edge.clone());
+                Ok(())
+            })?;
             Ok(edge)
         })
     }
 
-    /// The newest change that has not been synced, and how many issues wait.
-    pub(crate) fn dirty(&self) -> Result<Dirty, StoreError> {
-        self.connection()
-            .prepare_cached("SELECT count(*), coalesce(max(revision), 0) FROM dirty")
-            .and_then(|mut statement| {
-                statement.query_row([], |row| {
-                    let issues = row.get::<_, i64>(0)?.unsigned_abs();
-                    Ok(Dirty { issues, revision: row.get(1)? })
-                })
-            })
-            .map_err(|error| self.failed(error))
+    /// Takes away the dependencies of `id` on `depends_on`, those of one kind or all, and returns
+    /// them. None is no error: it is as it should be.
+    pub fn remove_dependency(
+        &mut self,
+        id: &str,
+        depends_on: &str,
+        kind: Option<&DependencyKind>,
+    ) -> Result<Vec<Dependency>, StoreError> {
+        self.write(|scope| {
+            let issue = scope.find(id)?;
+            // What it depends on need not be there any more: then its full id is asked for.
+            let depends_on = match scope.find_any(depends_on) {
+                Ok(other) => other.id,
+                Err(StoreError::NotFound { id }) => id,
+                Err(error) => return Err(error),
+            };
+            let mut removed = Vec::new();
+            change(scope, issue, |issue| {
+                let goes = |edge: &mut Dependency| {
+                    edge.depends_on_id == depends_on && kind.is_none_or(|kind| edge.kind == *kind)
+                };
+                removed = issue.dependencies.extract_if(.., goes).collect();
+                Ok(())
+            })?;
+            Ok(removed)
+        })
     }
 
-    /// Forgets the changes up to `revision`, which are in the JSONL file now.
-    pub(crate) fn clear_dirty(
+    /// Lets `body` change an issue, and writes it if it did.
+    fn edit(
         &mut self,
-        revision: i64,
-        commit_pending: bool,
-    ) -> Result<(), StoreError> {
+        id: &str,
+        body: impl FnOnce(&Scope<'_>, &mut Issue) -> Result<(), StoreError>,
+    ) -> Result<Issue, StoreError> {
         self.write(|scope| {
-            scope.run("DELETE FROM dirty WHERE revision <= ?1", [revision])?;
-            if commit_pending {
-                scope.run("INSERT OR REPLACE INTO meta VALUES ('commit_pending', 'true')", [])?;
-            }
-            Ok(())
+            let issue = scope.find(id)?;
+            change(scope, issue, |issue| body(scope, issue))
         })
     }
 }
 
-/// The changes that wait for a sync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Dirty {
-    /// How many issues changed.
-    pub(crate) issues: u64,
-    /// The newest of the changes.
-    pub(crate) revision: i64,
-}
-
-/// Marks an issue as changed since the last sync.
-pub(super) fn mark(scope: &Scope<'_>, id: &str) -> Result<(), StoreError> {
-    scope.run("INSERT OR REPLACE INTO dirty (issue_id) VALUES (?1)", [id]).map(drop)
-}
-
-/// Writes a whole issue over whatever was there, and marks it.
-pub(super) fn put(scope: &Scope<'_>, issue: &Issue) -> Result<(), StoreError> {
-    put_row(scope, issue)?;
-    scope.run("DELETE FROM labels WHERE issue_id = ?1", [&issue.id])?;
-    scope.run("DELETE FROM dependencies WHERE issue_id = ?1", [&issue.id])?;
-    scope.run("DELETE FROM comments WHERE issue_id = ?1", [&issue.id])?;
-    for label in &issue.labels {
-        scope.run("INSERT INTO labels VALUES (?1, ?2)", (&issue.id, label))?;
-    }
-    for dependency in &issue.dependencies {
-        put_dependency(scope, dependency, "")?;
-    }
-    for (position, comment) in (0_i64..).zip(&issue.comments) {
-        scope.run(
-            "INSERT INTO comments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (
-                &issue.id,
-                position,
-                comment.id.to_string(),
-                &comment.author,
-                &comment.text,
-                comment.created_at.to_string(),
-                query::extra_to_text(&comment.extra),
-            ),
-        )?;
-    }
-    mark(scope, &issue.id)
-}
-
-/// Writes the issue's own row; its labels, dependencies and comments stay.
-fn put_row(scope: &Scope<'_>, issue: &Issue) -> Result<(), StoreError> {
-    scope
-        .run(
-            "INSERT INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT (id) DO UPDATE SET title = excluded.title,
-                 description = excluded.description, status = excluded.status,
-                 priority = excluded.priority, issue_type = excluded.issue_type,
-                 assignee = excluded.assignee, created_at = excluded.created_at,
-                 updated_at = excluded.updated_at, closed_at = excluded.closed_at,
-                 extra = excluded.extra",
-            (
-                &issue.id,
-                &issue.title,
-                &issue.description,
-                issue.status.as_str(),
-                issue.priority,
-                issue.issue_type.as_str(),
-                &issue.assignee,
-                issue.created_at.to_string(),
-                issue.updated_at.to_string(),
-                issue.closed_at.map(|at| at.to_string()),
-                query::extra_to_text(&issue.extra),
-            ),
-        )
-        .map(drop)
-}
-
-fn put_dependency(
+fn change(
     scope: &Scope<'_>,
-    dependency: &Dependency,
-    on_conflict: &str,
-) -> Result<usize, StoreError> {
-    scope.run(
-        &format!("INSERT {on_conflict} INTO dependencies VALUES (?1, ?2, ?3, ?4, ?5)"),
-        (
-            &dependency.issue_id,
-            &dependency.depends_on_id,
-            dependency.kind.as_str(),
-            dependency.created_at.to_string(),
-            query::extra_to_text(&dependency.extra),
-        ),
-    )
+    before: Issue,
+    body: impl FnOnce(&mut Issue) -> Result<(), StoreError>,
+) -> Result<Issue, StoreError> {
+    let mut after = before.clone();
+    body(&mut after)?;
+    after.normalise();
+    if after == before {
+        return Ok(before);
+    }
+    after.touch();
+    check_changed(&before, &after)?;
+    scope.put(&after, Some(&before))?;
+    Ok(after)
 }
 
-fn patched(mut issue: Issue, patch: &IssuePatch) -> Issue {
-    if let Some(title) = &patch.title {
-        issue.title.clone_from(title);
+/// Checks what somebody has changed: what came from a file and stays is not his fault.
+fn check_changed(before: &Issue, after: &Issue) -> Result<(), Invalid> {
+    use crate::issue::{check_label, check_priority, check_title};
+    if after.title != before.title {
+        check_title(&after.title)?;
     }
-    if let Some(description) = &patch.description {
-        issue.description.clone_from(description);
-    }
-    if let Some(priority) = patch.priority {
-        issue.priority = priority;
-    }
-    if let Some(issue_type) = patch.issue_type {
-        issue.issue_type = issue_type;
-    }
-    if let Some(assignee) = &patch.assignee {
-        issue.assignee = Some(assignee.clone()).filter(|name| !name.is_empty());
-    }
-    match patch.status {
-        Some(Status::Closed) if issue.status != Status::Closed => {
-            issue.status = Status::Closed;
-            issue.closed_at = Some(Timestamp::now());
-        }
-        Some(Status::Closed) | None => {}
-        Some(status) => {
-            issue.status = status;
-            issue.closed_at = None;
-        }
-    }
-    issue
+    check_priority(after.priority)?;
+    let mut new = after.labels.iter().filter(|label| !before.labels.contains(label));
+    new.try_for_each(|label| check_label(label))
 }
 
 /// The first candidate that no issue has; inside the transaction, so nobody can take it meanwhile.
 fn free_id(scope: &Scope<'_>, prefix: &str, issue: &Issue) -> Result<String, StoreError> {
+    let failed = |error| scope.failed(error);
+    let issues = scope
+        .connection()
+        .prepare_cached("SELECT count(*) FROM issues")
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+        .map_err(failed)?;
     let seed = format!("{}\0{}\0{}", issue.title, issue.created_at, std::process::id());
-    for candidate in id::candidates(prefix, seed.as_bytes()) {
+    for candidate in id::candidates(prefix, seed.as_bytes(), issues.unsigned_abs()) {
         let taken = scope
             .connection()
             .prepare_cached("SELECT 1 FROM issues WHERE id = ?1")
             .and_then(|mut statement| statement.query_row([&candidate], |_| Ok(())).optional())
-            .map_err(|error| scope.failed(error))?;
+            .map_err(failed)?;
         if taken.is_none() {
             return Ok(candidate);
         }
@@ -327,6 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn a_dependency_goes_by_its_kind_or_altogether() {
+        let mut store = Store::open_in_memory().unwrap();
+        let (a, b) = (titled(&mut store, "a"), titled(&mut store, "b"));
+        for kind in [DependencyKind::Blocks, DependencyKind::Related, DependencyKind::Blocks] {
+            store.add_dependency(&a, &b, kind).unwrap();
+        }
+        assert_eq!(store.show(&a).unwrap().dependencies.len(), 2, "the third was there");
+        let gone = store.remove_dependency(&a, &b, Some(&DependencyKind::Related)).unwrap();
+        assert_eq!((gone.len(), store.show(&a).unwrap().dependencies.len()), (1, 1));
+        assert_eq!(store.ready(None).unwrap().len(), 1);
+        assert_eq!(store.remove_dependency(&a, &b, None).unwrap().len(), 1);
+        assert_eq!(store.ready(None).unwrap().len(), 2);
+        assert!(store.remove_dependency(&a, "nobody", None).unwrap().is_empty());
+    }
+
+    #[test]
     fn closing_and_reopening_keep_closed_at_in_step() {
         let mut store = Store::open_in_memory().unwrap();
         let id = titled(&mut store, "a");
@@ -337,24 +303,63 @@ mod tests {
     }
 
     #[test]
+    fn a_deleted_issue_is_hidden_blocks_nobody_and_comes_back_whole() {
+        let mut store = Store::open_in_memory().unwrap();
+        let (waits, other) = (titled(&mut store, "a"), titled(&mut store, "b"));
+        store.add_dependency(&waits, &other, DependencyKind::Blocks).unwrap();
+        store
+            .update(&other, &IssuePatch { add_labels: vec!["x".into()], ..IssuePatch::default() })
+            .unwrap();
+        let before = store.close_issue(&other).unwrap();
+        assert!(store.delete(&other, Some("twice")).unwrap().is_tombstone());
+        assert_eq!((store.count().unwrap(), store.list(None).unwrap().len()), (1, 1));
+        assert!(matches!(store.show(&other), Err(StoreError::Deleted { .. })));
+        assert!(matches!(store.close_issue(&other), Err(StoreError::Deleted { .. })));
+        assert_eq!(store.ready(None).unwrap().len(), 1);
+        let back = store.restore(&other).unwrap();
+        assert_eq!((&back.status, &back.labels), (&before.status, &before.labels));
+        assert_eq!(back.closed_at, before.closed_at);
+        assert_eq!(store.restore(&other).unwrap(), back, "restoring twice changes nothing");
+    }
+
+    #[test]
+    fn labels_and_comments_are_added_and_checked() {
+        let mut store = Store::open_in_memory().unwrap();
+        let id = titled(&mut store, "a");
+        let add = |label: &str| IssuePatch { add_labels: vec![label.into()], ..Default::default() };
+        assert_eq!(store.update(&id, &add("b")).unwrap().labels, ["b"]);
+        assert_eq!(store.update(&id, &add("a")).unwrap().labels, ["a", "b"]);
+        assert!(store.update(&id, &add(" ")).is_err());
+        assert!(store.comment(&id, "me", " \n").is_err());
+        store.comment(&id, "me", "one").unwrap();
+        let comments = store.comment(&id, "me", "two").unwrap().comments;
+        assert_eq!(
+            comments.iter().map(|it| it.id.as_u64()).collect::<Vec<_>>(),
+            [Some(1), Some(2)]
+        );
+    }
+
+    #[test]
+    fn every_change_is_later_than_the_one_before() {
+        let mut store = Store::open_in_memory().unwrap();
+        let mut last = store.create(NewIssue::titled("a")).unwrap();
+        let ahead = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        store.import([Issue { updated_at: ahead, ..last.clone() }]).unwrap();
+        for title in ["b", "c"] {
+            let patch = IssuePatch { title: Some(title.into()), ..IssuePatch::default() };
+            let now = store.update(&last.id, &patch).unwrap();
+            assert!(now.updated_at > last.updated_at && now.updated_at > ahead);
+            last = now;
+        }
+    }
+
+    #[test]
     fn what_arrives_during_a_sync_stays_dirty() {
         let mut store = Store::open_in_memory().unwrap();
         let id = titled(&mut store, "a");
         let seen = store.dirty().unwrap();
         store.close_issue(&id).unwrap();
-        store.clear_dirty(seen.revision, false).unwrap();
+        store.remember(&[("exported", Some(&seen.newest.to_string()))]).unwrap();
         assert_eq!(store.dirty().unwrap().issues, 1);
-    }
-
-    #[test]
-    fn deleting_marks_those_that_waited() {
-        let mut store = Store::open_in_memory().unwrap();
-        let (waits, waited_for) = (titled(&mut store, "a"), titled(&mut store, "b"));
-        store.add_dependency(&waits, &waited_for, DependencyKind::Blocks).unwrap();
-        let seen = store.dirty().unwrap();
-        store.clear_dirty(seen.revision, false).unwrap();
-        store.delete(&waited_for).unwrap();
-        assert_eq!(store.dirty().unwrap().issues, 2);
-        assert!(store.show(&waits).unwrap().dependencies.is_empty());
     }
 }

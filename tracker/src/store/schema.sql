@@ -1,61 +1,55 @@
--- Schema 1. `user_version` says which schema a file has; it is set in the same transaction.
+-- Schema 2. `user_version` says which schema a file has; it is set in the same transaction.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- `line` is the issue as it stands in the JSONL file, and the one truth. The columns before it are
+-- taken from it, so that queries need not read it. Times are microseconds since 1970.
+-- A change is all that one transaction did; its `revision` is higher than any before. Whoever
+-- remembers the revision that he has dealt with (the export, the search index) finds what is new.
 CREATE TABLE issues (
-    id          TEXT PRIMARY KEY,
-    title       TEXT NOT NULL,
-    description TEXT NOT NULL,
-    status      TEXT NOT NULL,
-    priority    INTEGER NOT NULL,
-    issue_type  TEXT NOT NULL,
-    assignee    TEXT,
-    created_at  TEXT NOT NULL,
-    updated_at  TEXT NOT NULL,
-    closed_at   TEXT,
-    extra       TEXT            -- JSON object of the unknown fields, NULL for none
+    id         TEXT PRIMARY KEY,
+    revision   INTEGER NOT NULL,
+    title      TEXT NOT NULL,
+    status     TEXT NOT NULL,
+    priority   INTEGER NOT NULL,
+    issue_type TEXT NOT NULL,
+    assignee   TEXT,
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
+    closed_us  INTEGER,
+    line       TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- `list` and `ready` walk this in order and stop at their limit.
-CREATE INDEX issues_by_urgency ON issues (priority, created_at, id);
+CREATE INDEX issues_by_urgency ON issues (priority, created_us, id, status);
+CREATE INDEX issues_by_revision ON issues (revision);
 
 CREATE TABLE labels (
-    issue_id TEXT NOT NULL REFERENCES issues (id) ON DELETE CASCADE,
     label    TEXT NOT NULL,
-    PRIMARY KEY (issue_id, label)
+    issue_id TEXT NOT NULL,
+    PRIMARY KEY (label, issue_id)
 ) WITHOUT ROWID;
 
--- `depends_on_id` has no foreign key: an imported file may name an issue that is not there.
+-- `depends_on_id` need not be there: an imported file may name an issue that is not in it.
 CREATE TABLE dependencies (
-    issue_id      TEXT NOT NULL REFERENCES issues (id) ON DELETE CASCADE,
+    issue_id      TEXT NOT NULL,
     depends_on_id TEXT NOT NULL,
     type          TEXT NOT NULL,
-    created_at    TEXT NOT NULL,
-    extra         TEXT,
     PRIMARY KEY (issue_id, depends_on_id, type)
 ) WITHOUT ROWID;
 
 CREATE INDEX dependencies_backwards ON dependencies (depends_on_id);
 
--- `position` keeps the order of a file whose comment numbers mean nothing here.
-CREATE TABLE comments (
-    issue_id   TEXT NOT NULL REFERENCES issues (id) ON DELETE CASCADE,
-    position   INTEGER NOT NULL,
-    id         TEXT NOT NULL,   -- JSON: a number in beads files, perhaps text elsewhere
-    author     TEXT NOT NULL,
-    text       TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    extra      TEXT,
-    PRIMARY KEY (issue_id, position)
-) WITHOUT ROWID;
-
--- What changed since the last sync, deleted issues too.
--- Every change takes a new revision (AUTOINCREMENT never gives one twice), so a sync can clear
--- what it has written and keep what arrived while it was writing.
-CREATE TABLE dirty (
-    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+-- The search index counts its rows, issues have names: this tells which is which.
+CREATE TABLE searchable (
+    number   INTEGER PRIMARY KEY,
     issue_id TEXT NOT NULL UNIQUE
+);
+
+CREATE VIRTUAL TABLE search USING fts5 (
+    id, title, description, comments, labels,
+    content = '', contentless_delete = 1, tokenize = 'porter unicode61'
 );

@@ -9,6 +9,8 @@
 //! A request without an id is a notification and gets no answer. Batches are refused.
 //! Over TCP the first request must be `hello` with the token; over the socket `hello` is welcome.
 
+mod call;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,8 @@ use serde_json::Value;
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::issue::{DependencyKind, IssuePatch, NewIssue};
+
+pub use call::{Call, DepParams, IdParams, LimitParams, UpdateParams};
 
 /// Raised when a message changes its meaning.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -123,68 +126,6 @@ impl From<Failure> for RpcError {
     }
 }
 
-/// What a client can ask for.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Call {
-    /// `hello {token?}`: who are you, and may I?
-    Hello(HelloParams),
-    /// `ping`: are you there?
-    Ping,
-    /// `status`: how are you?
-    Status,
-    /// `create {title, ...}`.
-    Create(NewIssue),
-    /// `list {limit?}`.
-    List(LimitParams),
-    /// `show {id}`.
-    Show(IdParams),
-    /// `update {id, ...}`.
-    Update(UpdateParams),
-    /// `close {id}`.
-    Close(IdParams),
-    /// `reopen {id}`.
-    Reopen(IdParams),
-    /// `delete {id}`.
-    Delete(IdParams),
-    /// `dep.add {id, depends_on, type?}`.
-    DepAdd(DepParams),
-    /// `ready {limit?}`.
-    Ready(LimitParams),
-    /// `sync`: now, not at the next tick.
-    Sync,
-    /// `shutdown`: end, after answering.
-    Shutdown,
-}
-
-impl Call {
-    /// The call a method and its parameters mean.
-    pub fn parse(method: &str, params: Value) -> Result<Self, RpcError> {
-        // No parameters, `null` and `{}` are the same to a caller.
-        let params = if params.is_null() { Value::Object(Default::default()) } else { params };
-        Ok(match method {
-            "hello" => Self::Hello(parse_params(params)?),
-            "ping" => Self::Ping,
-            "status" => Self::Status,
-            "create" => Self::Create(parse_params(params)?),
-            "list" => Self::List(parse_params(params)?),
-            "show" => Self::Show(parse_params(params)?),
-            "update" => Self::Update(parse_params(params)?),
-            "close" => Self::Close(parse_params(params)?),
-            "reopen" => Self::Reopen(parse_params(params)?),
-            "delete" => Self::Delete(parse_params(params)?),
-            "dep.add" => Self::DepAdd(parse_params(params)?),
-            "ready" => Self::Ready(parse_params(params)?),
-            "sync" => Self::Sync,
-            "shutdown" => Self::Shutdown,
-            other => {
-                let message = format!("no method `{other}`");
-                return Err(RpcError { code: METHOD_NOT_FOUND, message, data: None });
-            }
-        })
-    }
-}
-
 /// Parameters of `hello`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HelloParams {
@@ -202,46 +143,6 @@ pub struct Hello {
     pub version: String,
     /// The daemon's pid.
     pub pid: u32,
-}
-
-/// Parameters that are an id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IdParams {
-    /// An id or its unique start.
-    pub id: String,
-}
-
-/// Parameters of a list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitParams {
-    /// At most so many.
-    #[serde(default)]
-    pub limit: Option<u32>,
-}
-
-/// Parameters of `update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UpdateParams {
-    /// An id or its unique start.
-    pub id: String,
-    /// What to change.
-    #[serde(flatten)]
-    pub patch: IssuePatch,
-}
-
-/// Parameters of `dep.add`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DepParams {
-    /// The issue that waits.
-    pub id: String,
-    /// What it waits for.
-    pub depends_on: String,
-    /// What the edge means.
-    #[serde(default, rename = "type")]
-    pub kind: DependencyKind,
 }
 
 /// The answer to `status`.
@@ -291,14 +192,6 @@ pub fn parse_request(line: &[u8]) -> Result<Request, (Value, RpcError)> {
     Ok(request)
 }
 
-fn parse_params<T: serde::de::DeserializeOwned>(params: Value) -> Result<T, RpcError> {
-    serde_json::from_value(params).map_err(|error| RpcError {
-        code: INVALID_PARAMS,
-        message: format!("invalid params: {error}"),
-        data: None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,16 +205,6 @@ mod tests {
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":"a"}"#).0, "a");
         let deep = "[".repeat(100_000);
         assert_eq!(code(&deep).1.code, PARSE_ERROR, "nesting is bounded, not recursed into");
-    }
-
-    #[test]
-    fn calls_name_what_is_wrong_with_them() {
-        assert_eq!(Call::parse("list", Value::Null), Ok(Call::List(LimitParams::default())));
-        assert_eq!(Call::parse("nope", Value::Null).unwrap_err().code, METHOD_NOT_FOUND);
-        let missing = Call::parse("show", Value::Null).unwrap_err();
-        assert!(missing.message.contains("`id`"), "{missing}");
-        let misspelt = Call::parse("create", serde_json::json!({"title": "a", "prio": 1}));
-        assert!(misspelt.unwrap_err().message.contains("prio"));
     }
 
     #[test]

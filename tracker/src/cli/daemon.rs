@@ -1,5 +1,7 @@
 //! The verbs of the daemon.
 
+mod args;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::Command;
 use std::time::Duration;
@@ -18,7 +20,10 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::args::{DaemonVerb, Place, Run, Serve};
+pub(crate) use args::DaemonVerb;
+use args::{Run, Serve};
+
+use super::args::Place;
 use super::output::{Output, Trouble};
 
 /// A daemon that takes longer to say how it is, is not well.

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! A request without an id is a notification and gets no answer. Batches are refused.
-//! Over TCP the first request must be `hello` with the token; over the socket `hello` is welcome.
+//! A client's first request is `hello`: the answer says which version of this protocol the daemon
+//! speaks and which workspace it serves, and a client that wants another hangs up.
+//! Over TCP it must be the first, with the token; over the socket nobody who leaves it out is refused.
 
 mod call;
 
@@ -15,14 +17,16 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::daemon::FileId;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 
 pub use call::{Call, DepParams, IdParams, LimitParams, UpdateParams};
 
 /// Raised when a message changes its meaning.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// The longest line either side reads: room for an issue with a long description.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -81,6 +85,28 @@ impl Response {
         line.push(b'\n');
         line
     }
+}
+
+/// What came of a request, written as JSON by whoever has the result, and never taken apart again
+/// on its way into the line.
+pub(crate) type Outcome = Result<Box<RawValue>, RpcError>;
+
+/// The line that answers the request with this id; what [`Response`] reads.
+pub(crate) fn answer_line(id: &Value, outcome: &Outcome) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        jsonrpc: &'static str,
+        id: &'a Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a RpcError>,
+    }
+    let (result, error) = (outcome.as_deref().ok(), outcome.as_ref().err());
+    let answer = Answer { jsonrpc: "2.0", id, result, error };
+    let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 /// Why a request was refused, as JSON-RPC puts it.
@@ -143,6 +169,13 @@ pub struct Hello {
     pub version: String,
     /// The daemon's pid.
     pub pid: u32,
+    /// The workspace it serves, by its own name for it.
+    #[serde(default)]
+    pub workspace: String,
+    /// The same for a program: a directory may have several names (a mount in a container), but is
+    /// only one.
+    #[serde(default)]
+    pub identity: Option<FileId>,
 }
 
 /// The answer to `status`.
@@ -161,18 +194,35 @@ pub struct Status {
     pub tcp: Option<SocketAddr>,
     /// How long it has been up.
     pub uptime_ms: u64,
-    /// The time between two sync passes.
+    /// The time between two ticks.
     pub interval_ms: u64,
-    /// Sync passes so far.
+    /// How long it stays when nobody needs it; for ever if this is missing.
+    pub idle_timeout_ms: Option<u64>,
+    /// Looks at what there is to do, so far.
     pub ticks: u64,
-    /// Those of them that wrote something.
+    /// Sync passes so far.
+    pub passes: u64,
+    /// Those of them that wrote the file.
     pub exports: u64,
+    /// Those of them that git committed.
+    pub commits: u64,
     /// Why the last pass failed, if it did.
     pub last_error: Option<String>,
+    /// How long until it is tried again.
+    pub retry_in_ms: Option<u64>,
     /// Connections open now.
     pub connections: u64,
     /// Requests answered so far.
     pub requests: u64,
+}
+
+/// The answer to `metrics`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// What the text is, for an answer over HTTP.
+    pub content_type: String,
+    /// OpenMetrics.
+    pub text: String,
 }
 
 /// A line as a request; the error goes back with the id that could be read, if any.

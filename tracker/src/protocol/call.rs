@@ -36,6 +36,8 @@ pub enum Call {
     Ready(LimitParams),
     /// `sync`: now, not at the next tick.
     Sync,
+    /// `metrics`: numbers, as OpenMetrics text.
+    Metrics,
     /// `shutdown`: end, after answering.
     Shutdown,
 }
@@ -59,12 +61,34 @@ impl Call {
             "dep.add" => Self::DepAdd(parse_params(params)?),
             "ready" => Self::Ready(parse_params(params)?),
             "sync" => Self::Sync,
+            "metrics" => Self::Metrics,
             "shutdown" => Self::Shutdown,
             other => {
                 let message = format!("no method `{other}`");
                 return Err(RpcError { code: METHOD_NOT_FOUND, message, data: None });
             }
         })
+    }
+
+    /// The method.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Ping => "ping",
+            Self::Status => "status",
+            Self::Create(_) => "create",
+            Self::List(_) => "list",
+            Self::Show(_) => "show",
+            Self::Update(_) => "update",
+            Self::Close(_) => "close",
+            Self::Reopen(_) => "reopen",
+            Self::Delete(_) => "delete",
+            Self::DepAdd(_) => "dep.add",
+            Self::Ready(_) => "ready",
+            Self::Sync => "sync",
+            Self::Metrics => "metrics",
+            Self::Shutdown => "shutdown",
+        }
     }
 }
 

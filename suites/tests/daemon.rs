@@ -303,7 +303,7 @@ fn what_a_daemon_is_asked_does_not_stay_with_it(cx: &watertight::Context) -> End
     // Without ticks of its own it is at rest whenever it is looked at.
     let daemon = Daemon::start_with(&workspace, &["--interval", "1h"])?;
     let mut client = workspace.client()?;
-    wait_for("the first tick", || Ok(client.status()?.ticks == 1))?;
+    wait_for("the first pass", || Ok(client.status()?.passes == 1))?;
     cx.watch(&daemon.pid());
     let steady = cx.steady(REPETITIONS, || {
         let id = client.create(&titled("comes and goes"))?.id;

@@ -55,7 +55,7 @@ fn what_the_command_line_changes_the_daemon_exports() -> Ending {
 fn a_second_export_of_a_changed_subset_still_holds_every_issue() -> Ending {
     let workspace = workspace!()?;
     let daemon = Embedded::start(&workspace, Options { interval: NEVER, ..options() })?;
-    let mut client = after_first_tick(&workspace)?;
+    let mut client = after_first_pass(&workspace)?;
     for title in ["a", "b", "c", "d"] {
         client.create(&NewIssue::titled(title))?;
     }
@@ -207,7 +207,7 @@ fn a_locked_database_is_busy_and_recovers() -> Ending {
     let workspace = workspace!()?;
     let options = Options { interval: NEVER, busy_timeout: Duration::from_millis(20), ..options() };
     let daemon = Embedded::start(&workspace, options)?;
-    let mut client = after_first_tick(&workspace)?;
+    let mut client = after_first_pass(&workspace)?;
     client.create(&NewIssue::titled("before"))?;
 
     let lock = WriteLock::take(&workspace)?;
@@ -227,10 +227,10 @@ fn a_locked_database_is_busy_and_recovers() -> Ending {
     Ok(())
 }
 
-/// A client of a daemon that will not tick again during this test.
-fn after_first_tick(workspace: &Workspace) -> anyhow::Result<Client> {
+/// A client of a daemon that will not sync by itself during this test.
+fn after_first_pass(workspace: &Workspace) -> anyhow::Result<Client> {
     let mut client = workspace.client()?;
-    wait_for("the first tick", || Ok(client.status()?.ticks >= 1))?;
+    wait_for("the first pass", || Ok(client.status()?.passes >= 1))?;
     Ok(client)
 }
 

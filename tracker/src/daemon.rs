@@ -4,8 +4,10 @@
 //!  Daemon::bind: lock, two stores, socket (and TCP)      everything that can fail, fails here
 //!  Daemon::run:
 //!     accept ──► connection ──► dispatch ──► worker "requests" (a thread, a store)
-//!     ticker ──► sync pass ────────────────► worker "sync"     (a thread, a store, git)
-//!     stop   ──► stop accepting, answer what is here, end git, join tasks and threads, report
+//!                                  │ changed
+//!     ticks ───────────────────► scheduler ─► worker "sync"     (a thread, a store, git)
+//!     stop ──► stop accepting, answer what is here, sync once more, end git, join tasks and
+//!              threads, report
 //! ```
 //!
 //! It is an ordinary value: no statics, no signals, no log subscriber, so a program can run many.
@@ -15,35 +17,41 @@
 mod accept;
 mod connection;
 pub mod control;
+mod counters;
 mod dispatch;
+mod file_id;
 mod listen;
 pub mod lock;
+mod metrics;
+mod scheduler;
+mod shared;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Endpoint, TcpEndpoint};
 use crate::paths::{Workspace, WorkspaceError};
 use crate::process::Interrupt;
-use crate::protocol::{LINE_BYTES_MAX, Status};
+use crate::protocol::LINE_BYTES_MAX;
 use crate::store::{BUSY_TIMEOUT, Store, StoreError};
-use crate::sync::{GIT_TIMEOUT, SyncError, SyncOptions, SyncReport, WhenBusy, WhenToCommit};
+use crate::sync::GIT_TIMEOUT;
 
 pub use control::ControlError;
+pub use file_id::FileId;
 pub use lock::{DaemonLock, LockError};
 
 use listen::{TcpSocket, UnixSocket};
-use worker::{JobLost, Worker, WorkerHandle};
+use scheduler::Scheduler;
+use shared::Shared;
+use worker::{OpenStores, Worker};
 
 /// The least a shutdown leaves its threads, even if its tasks have used up all the time.
 const THREAD_PATIENCE_MIN: Duration = Duration::from_secs(1);
@@ -51,8 +59,15 @@ const THREAD_PATIENCE_MIN: Duration = Duration::from_secs(1);
 /// How a daemon behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The time between two sync passes.
+    /// The time between two ticks, from 1 ms to a year, of which the scheduler's other times are
+    /// parts and multiples: a change waits a tenth of it for others, a failed pass is tried again
+    /// after 6, then 12, and at last every 360 of it.
     pub interval: Duration,
+    /// The time between two commits, if git is on. A sync that was asked for, and the last one of
+    /// a daemon that stops, do not wait for it.
+    pub commit_interval: Duration,
+    /// Leave when nobody was connected and nothing has changed for so long, seen at a tick.
+    pub idle_timeout: Option<Duration>,
     /// A loopback address to listen on beside the socket; its port may be 0.
     pub tcp: Option<SocketAddr>,
     /// Connections that may be open at once.
@@ -74,6 +89,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(5),
+            commit_interval: Duration::from_secs(5 * 60),
+            idle_timeout: None,
             tcp: None,
             connections_max: 100,
             line_bytes_max: LINE_BYTES_MAX,
@@ -130,6 +147,12 @@ pub enum StopReason {
     WorkspaceGone,
     /// Its pidfile is not the one it holds any more.
     LockReplaced,
+    /// Its database is not the one it has open any more.
+    DatabaseReplaced,
+    /// Nobody needed it for as long as it was to wait.
+    Idle,
+    /// The task that syncs has ended, which is a fault of ours.
+    SchedulerLost,
 }
 
 /// What a daemon did, and what of it would not end.
@@ -139,8 +162,10 @@ pub enum StopReason {
 pub struct ShutdownReport {
     /// Why it ended.
     pub reason: StopReason,
-    /// Sync passes.
+    /// Looks at what there is to do.
     pub ticks: u64,
+    /// Sync passes.
+    pub passes: u64,
     /// Sync passes that wrote something.
     pub exports: u64,
     /// Requests answered.
@@ -159,6 +184,9 @@ pub struct Daemon {
     tcp: Option<TcpSocket>,
     requests: Store,
     sync: Store,
+    /// Which database the stores are of.
+    database: FileId,
+    stopping: CancellationToken,
     /// The last to go: as long as the lock is held, the names in the file system are ours.
     lock: DaemonLock,
 }
@@ -169,8 +197,12 @@ impl Daemon {
     pub fn bind(workspace: &Workspace, options: Options) -> Result<Self, DaemonError> {
         workspace.ensure_run_dir()?;
         let lock = DaemonLock::acquire(&workspace.pidfile())?;
-        let open = || worker::open(&workspace.database(), options.busy_timeout);
+        let path = workspace.database();
+        // Before it is opened: one that is put there from now on is seen to be another.
+        let database = FileId::behind(&path);
+        let open = || worker::open(&path, options.busy_timeout);
         let (requests, sync) = (open()?, open()?);
+        let database = database.map_err(DaemonError::Start)?;
         let unix = UnixSocket::bind(workspace)?;
         let tcp = match options.tcp {
             Some(address) => Some(TcpSocket::bind(workspace, address)?),
@@ -179,7 +211,8 @@ impl Daemon {
                 None
             }
         };
-        Ok(Self { workspace: workspace.clone(), options, unix, tcp, requests, sync, lock })
+        let (workspace, stopping) = (workspace.clone(), CancellationToken::new());
+        Ok(Self { workspace, options, unix, tcp, requests, sync, database, stopping, lock })
     }
 
     /// Where its socket is.
@@ -192,36 +225,39 @@ impl Daemon {
         self.tcp.as_ref().map(|tcp| tcp.endpoint.clone())
     }
 
+    /// Cancelled when its end begins, for whatever reason.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
     /// Serves until `shutdown` is cancelled, a client asks for the end, or the workspace goes.
     ///
     /// Runs on any tokio runtime with time and I/O.
     /// Dropping the future ends everything too, without a report.
     pub async fn run(self, shutdown: CancellationToken) -> Result<ShutdownReport, DaemonError> {
-        let Self { workspace, options, unix, tcp, requests, sync, lock } = self;
-        let interrupt = Arc::new(Interrupt::new().map_err(DaemonError::Start)?);
-        let requests = Worker::start("requests", requests).map_err(DaemonError::Start)?;
-        let syncer = Worker::start("sync", sync).map_err(DaemonError::Start)?;
-        let shared = Arc::new(Shared {
-            stopping: CancellationToken::new(),
-            reason: OnceLock::new(),
-            slots: Arc::new(Semaphore::new(options.connections_max)),
-            requests: requests.handle(),
-            syncer: syncer.handle(),
-            interrupt: Arc::clone(&interrupt),
-            started: Instant::now(),
+        let Self { workspace, options, unix, tcp, requests, sync, database, stopping, lock } = self;
+        let stores = OpenStores::default();
+        let requests = Worker::start("requests", requests, &stores).map_err(DaemonError::Start)?;
+        let syncer = Worker::start("sync", sync, &stores).map_err(DaemonError::Start)?;
+        let tasks = TaskTracker::new();
+        let (scheduler, calls) = scheduler::calls();
+        let shared = Arc::new(Shared::new(shared::Parts {
+            here: FileId::of(workspace.dir()).map_err(DaemonError::Start)?,
+            interrupt: Arc::new(Interrupt::new().map_err(DaemonError::Start)?),
             tcp: tcp.as_ref().map(|tcp| tcp.endpoint.address),
-            ticks: AtomicU64::new(0),
-            exports: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            last_error: Mutex::new(None),
+            requests: requests.handle(),
+            tasks: tasks.clone(),
+            stores,
             workspace,
             options,
-        });
+            database,
+            stopping,
+            scheduler,
+        }));
 
         // Whatever way this function ends, no task goes on: the guard cancels them all.
         let cut = CancellationToken::new();
         let _cut_on_drop = cut.clone().drop_guard();
-        let tasks = TaskTracker::new();
         let acceptor = accept::Acceptor::new(&shared, &tasks, &cut);
         acceptor.unix(unix.listener)?;
         let tcp_name = match tcp {
@@ -229,32 +265,28 @@ impl Daemon {
             None => None,
         };
         let lock = Arc::new(lock);
-        tasks.spawn(
-            cut.clone().run_until_cancelled_owned(tick(Arc::clone(&shared), Arc::clone(&lock))),
-        );
+        let scheduling = Scheduler::new(&shared, &lock, syncer.handle(), calls).run();
+        let mut scheduling = tasks.spawn(cut.clone().run_until_cancelled_owned(scheduling));
         tracing::info!(workspace = %shared.workspace.dir().display(), "ready");
 
         tokio::select! {
             () = shutdown.cancelled() => shared.stop(StopReason::Cancelled),
             () = shared.stopping.cancelled() => {}
+            // Without it the file would fall behind in silence.
+            _ = &mut scheduling => shared.stop(StopReason::SchedulerLost),
         }
 
         let deadline = Instant::now() + shared.options.shutdown_timeout;
         let mut unclosed = Vec::new();
-        join_tasks(&tasks, &cut, &interrupt, shared.options.shutdown_timeout, &mut unclosed).await;
+        join_tasks(&tasks, &cut, &shared.interrupt, shared.options.shutdown_timeout, &mut unclosed)
+            .await;
         for worker in [requests, syncer] {
             let patience = deadline.saturating_duration_since(Instant::now());
             if let Err(error) = worker.close(patience.max(THREAD_PATIENCE_MIN)).await {
                 unclosed.push(error.to_string());
             }
         }
-        let report = ShutdownReport {
-            reason: shared.reason.get().copied().unwrap_or(StopReason::Cancelled),
-            ticks: shared.ticks.load(Ordering::Relaxed),
-            exports: shared.exports.load(Ordering::Relaxed),
-            requests: shared.answered.load(Ordering::Relaxed),
-            unclosed,
-        };
+        let report = shared.report(unclosed);
         drop((unix.name, tcp_name));
         drop(lock);
         tracing::info!(?report, "stopped");
@@ -282,119 +314,4 @@ async fn join_tasks(
         cut.cancel();
         tasks.wait().await;
     }
-}
-
-/// Syncs at every tick, and leaves when there is nothing left to serve.
-async fn tick(shared: Arc<Shared>, lock: Arc<DaemonLock>) {
-    // The first tick is at once: what changed while no daemon ran is due already.
-    let mut ticks = interval(shared.options.interval.max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while shared.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        if !lock.is_in_place() {
-            let is_there = shared.workspace.dir().is_dir();
-            shared.stop(match is_there {
-                true => StopReason::LockReplaced,
-                false => StopReason::WorkspaceGone,
-            });
-            return;
-        }
-        if shared.sync().await.is_err() {
-            tracing::error!("a sync pass did not finish");
-        }
-    }
-}
-
-/// What every task of one daemon knows.
-#[derive(Debug)]
-struct Shared {
-    workspace: Workspace,
-    options: Options,
-    /// Cancelled when the shutdown begins.
-    stopping: CancellationToken,
-    reason: OnceLock<StopReason>,
-    /// One permit for each connection that may be open.
-    slots: Arc<Semaphore>,
-    requests: WorkerHandle,
-    syncer: WorkerHandle,
-    interrupt: Arc<Interrupt>,
-    started: Instant,
-    tcp: Option<SocketAddr>,
-    ticks: AtomicU64,
-    exports: AtomicU64,
-    answered: AtomicU64,
-    last_error: Mutex<Option<String>>,
-}
-
-impl Shared {
-    /// Begins the shutdown; the first reason counts.
-    fn stop(&self, reason: StopReason) {
-        if self.reason.set(reason).is_ok() {
-            tracing::info!(?reason, "stopping");
-        }
-        self.stopping.cancel();
-    }
-
-    /// One sync pass on its own thread and store, so that no request waits for git.
-    async fn sync(&self) -> Result<Result<SyncReport, SyncError>, JobLost> {
-        let options = SyncOptions {
-            git_timeout: self.options.git_timeout,
-            interrupt: Some(Arc::clone(&self.interrupt)),
-            when_busy: WhenBusy::Refuse,
-            commit: WhenToCommit::Now,
-        };
-        let workspace = self.workspace.clone();
-        let outcome =
-            self.syncer.call(move |store| crate::sync::pass(store, &workspace, &options)).await?;
-        self.ticks.fetch_add(1, Ordering::Relaxed);
-        self.note(&outcome);
-        Ok(outcome)
-    }
-
-    /// Remembers what came of a pass, and logs it if it is news.
-    fn note(&self, outcome: &Result<SyncReport, SyncError>) {
-        let mut last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(report) => {
-                if report.exported.is_some() {
-                    self.exports.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(?report, "synced");
-                }
-                *last_error = None;
-            }
-            Err(error) => {
-                let text = error.to_string();
-                // A fault that stays is logged once, not at every tick.
-                if last_error.as_ref() != Some(&text) {
-                    tracing::warn!(error = text, "sync failed");
-                }
-                *last_error = Some(text);
-            }
-        }
-    }
-
-    fn count_request(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn status(&self) -> Status {
-        let free = self.slots.available_permits();
-        Status {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            workspace: self.workspace.dir().display().to_string(),
-            socket: self.workspace.socket().display().to_string(),
-            tcp: self.tcp,
-            uptime_ms: millis(self.started.elapsed()),
-            interval_ms: millis(self.options.interval),
-            ticks: self.ticks.load(Ordering::Relaxed),
-            exports: self.exports.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            connections: self.options.connections_max.saturating_sub(free) as u64,
-            requests: self.answered.load(Ordering::Relaxed),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

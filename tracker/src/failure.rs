@@ -190,6 +190,18 @@ impl From<&ClientError> for Failure {
     fn from(error: &ClientError) -> Self {
         match error {
             ClientError::Refused(refused) => refused.into(),
+            ClientError::OtherVersion { .. } => Self::new(
+                Exit::Busy,
+                "other_version",
+                error.to_string(),
+                "run `tracker daemon restart`",
+            ),
+            ClientError::OtherWorkspace { .. } => Self::new(
+                Exit::Busy,
+                "other_workspace",
+                error.to_string(),
+                "end that daemon where it belongs (`tracker --dir DIR daemon stop`), then start yours",
+            ),
             _ => Self::new(
                 Exit::Busy,
                 "unreachable",

@@ -9,7 +9,7 @@
 //!     daemon.pid       the daemon's pid, locked for as long as it lives
 //!     daemon.sock      its socket, 0600
 //!     daemon.tcp       address and token of the second transport, 0600, only with --tcp
-//!     daemon.log       what it said
+//!     daemon.log       what it said, and before that in daemon.log.1
 //!     sync.lock        held by whoever writes issues.jsonl
 //! ```
 
@@ -125,6 +125,11 @@ impl Workspace {
     /// The daemon's log.
     pub fn log(&self) -> PathBuf {
         self.run_dir().join("daemon.log")
+    }
+
+    /// The part of the log that was put aside when it had grown long.
+    pub fn log_aside(&self) -> PathBuf {
+        self.run_dir().join("daemon.log.1")
     }
 
     /// Address and token of the TCP transport.

@@ -7,19 +7,26 @@
 //! ```
 //!
 //! A request without an id is a notification and gets no answer. Batches are refused.
-//! Over TCP the first request must be `hello` with the token; over the socket `hello` is welcome.
+//! A client's first request is `hello`: the answer says which version of this protocol the daemon
+//! speaks and which workspace it serves, and a client that wants another hangs up.
+//! Over TCP it must be the first, with the token; over the socket nobody who leaves it out is refused.
+
+mod call;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::daemon::FileId;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::issue::{DependencyKind, IssuePatch, NewIssue};
+
+pub use call::{Call, DepParams, IdParams, LimitParams, UpdateParams};
 
 /// Raised when a message changes its meaning.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// The longest line either side reads: room for an issue with a long description.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -80,6 +87,28 @@ impl Response {
     }
 }
 
+/// What came of a request, written as JSON by whoever has the result, and never taken apart again
+/// on its way into the line.
+pub(crate) type Outcome = Result<Box<RawValue>, RpcError>;
+
+/// The line that answers the request with this id; what [`Response`] reads.
+pub(crate) fn answer_line(id: &Value, outcome: &Outcome) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        jsonrpc: &'static str,
+        id: &'a Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a RpcError>,
+    }
+    let (result, error) = (outcome.as_deref().ok(), outcome.as_ref().err());
+    let answer = Answer { jsonrpc: "2.0", id, result, error };
+    let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
 /// Why a request was refused, as JSON-RPC puts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -123,68 +152,6 @@ impl From<Failure> for RpcError {
     }
 }
 
-/// What a client can ask for.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Call {
-    /// `hello {token?}`: who are you, and may I?
-    Hello(HelloParams),
-    /// `ping`: are you there?
-    Ping,
-    /// `status`: how are you?
-    Status,
-    /// `create {title, ...}`.
-    Create(NewIssue),
-    /// `list {limit?}`.
-    List(LimitParams),
-    /// `show {id}`.
-    Show(IdParams),
-    /// `update {id, ...}`.
-    Update(UpdateParams),
-    /// `close {id}`.
-    Close(IdParams),
-    /// `reopen {id}`.
-    Reopen(IdParams),
-    /// `delete {id}`.
-    Delete(IdParams),
-    /// `dep.add {id, depends_on, type?}`.
-    DepAdd(DepParams),
-    /// `ready {limit?}`.
-    Ready(LimitParams),
-    /// `sync`: now, not at the next tick.
-    Sync,
-    /// `shutdown`: end, after answering.
-    Shutdown,
-}
-
-impl Call {
-    /// The call a method and its parameters mean.
-    pub fn parse(method: &str, params: Value) -> Result<Self, RpcError> {
-        // No parameters, `null` and `{}` are the same to a caller.
-        let params = if params.is_null() { Value::Object(Default::default()) } else { params };
-        Ok(match method {
-            "hello" => Self::Hello(parse_params(params)?),
-            "ping" => Self::Ping,
-            "status" => Self::Status,
-            "create" => Self::Create(parse_params(params)?),
-            "list" => Self::List(parse_params(params)?),
-            "show" => Self::Show(parse_params(params)?),
-            "update" => Self::Update(parse_params(params)?),
-            "close" => Self::Close(parse_params(params)?),
-            "reopen" => Self::Reopen(parse_params(params)?),
-            "delete" => Self::Delete(parse_params(params)?),
-            "dep.add" => Self::DepAdd(parse_params(params)?),
-            "ready" => Self::Ready(parse_params(params)?),
-            "sync" => Self::Sync,
-            "shutdown" => Self::Shutdown,
-            other => {
-                let message = format!("no method `{other}`");
-                return Err(RpcError { code: METHOD_NOT_FOUND, message, data: None });
-            }
-        })
-    }
-}
-
 /// Parameters of `hello`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HelloParams {
@@ -202,46 +169,13 @@ pub struct Hello {
     pub version: String,
     /// The daemon's pid.
     pub pid: u32,
-}
-
-/// Parameters that are an id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IdParams {
-    /// An id or its unique start.
-    pub id: String,
-}
-
-/// Parameters of a list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitParams {
-    /// At most so many.
+    /// The workspace it serves, by its own name for it.
     #[serde(default)]
-    pub limit: Option<u32>,
-}
-
-/// Parameters of `update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UpdateParams {
-    /// An id or its unique start.
-    pub id: String,
-    /// What to change.
-    #[serde(flatten)]
-    pub patch: IssuePatch,
-}
-
-/// Parameters of `dep.add`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DepParams {
-    /// The issue that waits.
-    pub id: String,
-    /// What it waits for.
-    pub depends_on: String,
-    /// What the edge means.
-    #[serde(default, rename = "type")]
-    pub kind: DependencyKind,
+    pub workspace: String,
+    /// The same for a program: a directory may have several names (a mount in a container), but is
+    /// only one.
+    #[serde(default)]
+    pub identity: Option<FileId>,
 }
 
 /// The answer to `status`.
@@ -260,18 +194,35 @@ pub struct Status {
     pub tcp: Option<SocketAddr>,
     /// How long it has been up.
     pub uptime_ms: u64,
-    /// The time between two sync passes.
+    /// The time between two ticks.
     pub interval_ms: u64,
-    /// Sync passes so far.
+    /// How long it stays when nobody needs it; for ever if this is missing.
+    pub idle_timeout_ms: Option<u64>,
+    /// Looks at what there is to do, so far.
     pub ticks: u64,
-    /// Those of them that wrote something.
+    /// Sync passes so far.
+    pub passes: u64,
+    /// Those of them that wrote the file.
     pub exports: u64,
+    /// Those of them that git committed.
+    pub commits: u64,
     /// Why the last pass failed, if it did.
     pub last_error: Option<String>,
+    /// How long until it is tried again.
+    pub retry_in_ms: Option<u64>,
     /// Connections open now.
     pub connections: u64,
     /// Requests answered so far.
     pub requests: u64,
+}
+
+/// The answer to `metrics`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// What the text is, for an answer over HTTP.
+    pub content_type: String,
+    /// OpenMetrics.
+    pub text: String,
 }
 
 /// A line as a request; the error goes back with the id that could be read, if any.
@@ -291,14 +242,6 @@ pub fn parse_request(line: &[u8]) -> Result<Request, (Value, RpcError)> {
     Ok(request)
 }
 
-fn parse_params<T: serde::de::DeserializeOwned>(params: Value) -> Result<T, RpcError> {
-    serde_json::from_value(params).map_err(|error| RpcError {
-        code: INVALID_PARAMS,
-        message: format!("invalid params: {error}"),
-        data: None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,16 +255,6 @@ mod tests {
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":"a"}"#).0, "a");
         let deep = "[".repeat(100_000);
         assert_eq!(code(&deep).1.code, PARSE_ERROR, "nesting is bounded, not recursed into");
-    }
-
-    #[test]
-    fn calls_name_what_is_wrong_with_them() {
-        assert_eq!(Call::parse("list", Value::Null), Ok(Call::List(LimitParams::default())));
-        assert_eq!(Call::parse("nope", Value::Null).unwrap_err().code, METHOD_NOT_FOUND);
-        let missing = Call::parse("show", Value::Null).unwrap_err();
-        assert!(missing.message.contains("`id`"), "{missing}");
-        let misspelt = Call::parse("create", serde_json::json!({"title": "a", "prio": 1}));
-        assert!(misspelt.unwrap_err().message.contains("prio"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn clean(_cx: &Context) -> Result<(), Failed> {
 /// Asks until the daemon has had its first tick, at which it would notice that its workspace is gone.
 fn wait_for_a_tick(client: &mut Client) -> Result<(), Failed> {
     let deadline = Instant::now() + PATIENCE;
-    while client.status()?.ticks == 0 {
+    while client.status()?.passes == 0 {
         if Instant::now() > deadline {
             return Err(Failed::new("the daemon has no first tick"));
         }

@@ -7,8 +7,9 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use watertight::{Context, Failed};
 use watertight_tracker::client::Client;
+use watertight_tracker::daemon::FileId;
 use watertight_tracker::paths::Workspace;
-use watertight_tracker::protocol::{Call, Response, parse_request};
+use watertight_tracker::protocol::{Call, Hello, PROTOCOL_VERSION, Response, parse_request};
 use watertight_tracker::store::Store;
 
 use super::{Scratch, daemon};
@@ -55,21 +56,28 @@ fn call_often(
     }
 }
 
-/// The daemon: answers one call for each connection until it is asked to shut down. The sessions of
-/// `is_leaky` stay.
+/// The daemon: answers the calls of one client after the other until it is asked to shut down. The
+/// sessions of `is_leaky` stay.
 ///
 /// # Errors
 /// What the store or the socket says.
 pub fn serve(workspace: &Workspace, is_leaky: bool) -> anyhow::Result<()> {
     let mut store = Store::open_existing(&workspace.database())?;
     let listener = UnixListener::bind(workspace.socket())?;
+    let hello = Hello {
+        protocol: PROTOCOL_VERSION,
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        workspace: workspace.dir().display().to_string(),
+        identity: Some(FileId::of(workspace.dir())?),
+    };
     println!("ready");
     let mut sessions = Vec::new();
     loop {
         let (stream, _) = listener.accept()?; // LEAK
-        let mut session = Session { stream: BufReader::new(stream), calls: 0 };
-        let goes_on = session.serve(&mut store)?;
-        if !goes_on {
+        let mut session = Session { stream: BufReader::new(stream), calls: 0, is_last: false };
+        while session.serve(&mut store, &hello)? {}
+        if session.is_last {
             break;
         }
         if is_leaky {
@@ -84,24 +92,30 @@ pub fn serve(workspace: &Workspace, is_leaky: bool) -> anyhow::Result<()> {
 struct Session {
     stream: BufReader<UnixStream>,
     calls: u32,
+    /// It has asked for the end.
+    is_last: bool,
 }
 
 impl Session {
-    /// Answers one call; false for the last one.
-    fn serve(&mut self, store: &mut Store) -> anyhow::Result<bool> {
+    /// Answers one call; false if there is none any more.
+    fn serve(&mut self, store: &mut Store, hello: &Hello) -> anyhow::Result<bool> {
         let mut line = Vec::new();
-        self.stream.read_until(b'\n', &mut line)?;
+        if self.stream.read_until(b'\n', &mut line)? == 0 {
+            return Ok(false);
+        }
         self.calls += 1;
-        let (id, outcome, goes_on) = match parse_request(&line) {
-            Err((id, error)) => (id, Err(error), true),
+        let (id, outcome) = match parse_request(&line) {
+            Err((id, error)) => (id, Err(error)),
             Ok(request) => {
-                let goes_on = request.method != "shutdown";
-                let outcome = Call::parse(&request.method, request.params)
-                    .map(|_| json!({ "issues": store.count().unwrap_or(0) }));
-                (request.id.unwrap_or(Value::Null), outcome, goes_on)
+                let outcome = Call::parse(&request.method, request.params).map(|call| match call {
+                    Call::Hello(_) => json!(hello),
+                    _ => json!({ "issues": store.count().unwrap_or(0) }),
+                });
+                self.is_last = request.method == "shutdown";
+                (request.id.unwrap_or(Value::Null), outcome)
             }
         };
         self.stream.get_mut().write_all(&Response::new(id, outcome).to_line())?;
-        Ok(goes_on)
+        Ok(!self.is_last)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -17,6 +17,8 @@ use super::{DaemonError, Shared, connection};
 const REFUSALS_MAX: usize = 16;
 /// After a failed accept (no descriptor left) the next waits, or it would fail at full speed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// A failure to accept is not told again for so long.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Starts the tasks that accept.
 pub(super) struct Acceptor<'a> {
@@ -85,19 +87,17 @@ impl<'a> Acceptor<'a> {
 impl Door {
     async fn watch(self, listener: Listener) {
         let stopping = &self.shared.stopping;
-        // An error that stays is logged once, not ten times a second.
-        let mut is_failing = false;
+        // An error that stays, or comes and goes, is logged once a minute, not ten times a second.
+        let mut quiet_until = Instant::now();
         while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok(stream) => {
-                    is_failing = false;
-                    self.admit(stream);
-                }
+                Ok(stream) => self.admit(stream),
                 Err(error) => {
-                    if !is_failing {
+                    self.shared.counters.turned_away.add();
+                    if Instant::now() >= quiet_until {
                         tracing::warn!(%error, "cannot accept connections");
+                        quiet_until = Instant::now() + QUIET;
                     }
-                    is_failing = true;
                     let _stopping = timeout(ACCEPT_BACKOFF, stopping.cancelled()).await;
                 }
             }
@@ -106,6 +106,7 @@ impl Door {
 
     fn admit(&self, stream: Stream) {
         if !stream.is_ours() {
+            self.shared.counters.turned_away.add();
             tracing::warn!("a connection of another user was refused");
             return;
         }
@@ -118,7 +119,10 @@ impl Door {
                 }
                 drop(slot);
             });
-        } else if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
+            return;
+        }
+        self.shared.counters.turned_away.add();
+        if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
             let patience = self.shared.options.request_timeout;
             self.spawn(async move {
                 match stream {

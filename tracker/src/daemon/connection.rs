@@ -5,23 +5,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
 };
 use tokio::time::timeout;
 
 use super::Shared;
-use super::dispatch::dispatch;
+use super::dispatch::{dispatch, done, to_json};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::protocol::{self, Call, Hello, PROTOCOL_VERSION, Response, RpcError};
+use crate::protocol::{self, Call, Outcome, RpcError, answer_line};
 
 /// After a refusal we read and drop what the client still sends, so that the kernel does not throw
 /// away our answer together with its data; but not for ever.
 const LINGER: Duration = Duration::from_secs(1);
 /// A line's buffer that grew beyond this is not kept for the next line.
 const BUFFER_KEPT_BYTES: usize = 64 * 1024;
+/// What a line is counted as that is no call we know.
+const UNREADABLE: &str = "unknown";
 
 /// Serves one client to the end.
 pub(super) async fn serve<S>(shared: Arc<Shared>, stream: S, token: Option<String>)
@@ -52,7 +54,7 @@ where
         "close one, or try again",
     );
     let (reader, mut writer) = tokio::io::split(stream);
-    let line = Response::new(Value::Null, Err(failure.into())).to_line();
+    let line = answer_line(&Value::Null, &Err(failure.into()));
     let _gone_already = timeout(request_timeout, writer.write_all(&line)).await;
     linger(reader, writer).await;
 }
@@ -87,6 +89,15 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Connection<'_, R, W> {
                 options.line_bytes_max,
                 options.request_timeout,
             );
+            // A silent client is left alone, but not one of whom we do not know whether it may
+            // be here: a place is all that it needs to keep others out.
+            let is_stranger = self.token.is_some();
+            let read = async {
+                match is_stranger {
+                    true => timeout(options.request_timeout, read).await.unwrap_or(Ok(Line::End)),
+                    false => read.await,
+                }
+            };
             // Between requests a shutdown ends the connection; a request that is here is answered.
             let Some(read) = stopping.run_until_cancelled(read).await else { return Ok(()) };
             let refused = match read? {
@@ -103,7 +114,8 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Connection<'_, R, W> {
                     return Ok(());
                 }
             };
-            self.send(Response::new(Value::Null, Err(RpcError::invalid_request(refused)))).await?;
+            self.shared.counters.answered(UNREADABLE, true);
+            self.send(&Value::Null, &Err(RpcError::invalid_request(refused))).await?;
             linger(&mut self.reader, &mut self.writer).await;
             return Ok(());
         }
@@ -117,22 +129,24 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Connection<'_, R, W> {
         let request = match protocol::parse_request(line) {
             Ok(request) => request,
             Err((id, error)) => {
-                self.send(Response::new(id, Err(error))).await?;
+                self.shared.counters.answered(UNREADABLE, true);
+                self.send(&id, &Err(error)).await?;
                 return Ok(true);
             }
         };
         let call = Call::parse(&request.method, request.params);
+        let method = call.as_ref().map_or(UNREADABLE, Call::method);
         let (outcome, goes_on) = match call {
             Ok(Call::Hello(params)) => self.hello(params.token.as_deref()),
             _ if self.token.is_some() => (Err(unauthorised()), false),
-            Ok(Call::Shutdown) => (Ok(json!({})), false),
+            Ok(Call::Shutdown) => (done(), false),
             Ok(call) => (dispatch(self.shared, call).await, true),
             Err(error) => (Err(error), true),
         };
         let ends_daemon = !goes_on && outcome.is_ok();
-        self.shared.count_request();
+        self.shared.counters.answered(method, outcome.is_err());
         if let Some(id) = request.id {
-            self.send(Response::new(id, outcome)).await?;
+            self.send(&id, &outcome).await?;
         }
         if ends_daemon {
             self.shared.stop(super::StopReason::Asked);
@@ -140,24 +154,19 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Connection<'_, R, W> {
         Ok(goes_on)
     }
 
-    fn hello(&mut self, token: Option<&str>) -> (Result<Value, RpcError>, bool) {
+    fn hello(&mut self, token: Option<&str>) -> (Outcome, bool) {
         if let Some(expected) = self.token {
             if !token.is_some_and(|token| is_same(token, expected)) {
                 return (Err(unauthorised()), false);
             }
             self.token = None;
         }
-        let hello = Hello {
-            protocol: PROTOCOL_VERSION,
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-        };
-        (super::dispatch::to_value(&hello), true)
+        (to_json(&self.shared.hello()), true)
     }
 
-    async fn send(&mut self, response: Response) -> std::io::Result<()> {
+    async fn send(&mut self, id: &Value, outcome: &Outcome) -> std::io::Result<()> {
         // A client that does not read its answers is not waited for longer than a request.
-        let line = response.to_line();
+        let line = answer_line(id, outcome);
         timeout(self.shared.options.request_timeout, self.writer.write_all(&line)).await?
     }
 }

@@ -1,7 +1,8 @@
 //! A daemon from the outside: is there one, start one, end it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::{DaemonLock, LockError};
+use super::{DaemonLock, FileId, LockError, Options};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::paths::{Workspace, WorkspaceError};
@@ -20,8 +21,8 @@ use crate::protocol::Response;
 
 /// How long `stop` waits for the daemon's word before it sends a signal instead.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// A log that has grown beyond this is put aside at the next start, over the one put aside before.
-const LOG_BYTES_MAX: u64 = 1024 * 1024;
+/// As much of a log is told when a daemon has died before it was ready.
+const WORDS_BYTES_MAX: u64 = 2048;
 /// The longest readiness message.
 const READY_BYTES_MAX: usize = 64 * 1024;
 
@@ -38,11 +39,13 @@ pub enum ControlError {
     /// The daemon said why it cannot start.
     #[error("the daemon did not start: {0}")]
     Refused(Failure),
-    /// The daemon ended without a word.
-    #[error("the daemon ended before it was ready ({status})")]
+    /// The daemon ended without a word over the pipe.
+    #[error("the daemon ended before it was ready ({status}){}", last_words(words))]
     EndedEarly {
         /// How it ended.
         status: ExitStatus,
+        /// What it has written to its log instead.
+        words: String,
     },
     /// The daemon said nothing in time; it was killed.
     #[error("the daemon was not ready after {}", humantime::format_duration(*after))]
@@ -50,9 +53,12 @@ pub enum ControlError {
         /// How long it had.
         after: Duration,
     },
-    /// A daemon is about to start and has not written its pid.
-    #[error("a daemon is just starting")]
-    JustStarting,
+    /// Somebody has the lock and does not say who it is.
+    #[error("a daemon has locked {} and not written its pid", path.display())]
+    Nameless {
+        /// The pidfile.
+        path: PathBuf,
+    },
     /// It did not end in time.
     #[error("the daemon (pid {pid}) is still there after {}", humantime::format_duration(*after))]
     StillThere {
@@ -76,7 +82,7 @@ pub enum ControlError {
 pub enum State {
     /// Nobody holds the lock.
     Stopped,
-    /// Somebody does; the pid is missing in the moment between locking and writing it.
+    /// Somebody does; the pid is missing if they do not write it, which daemons do at once.
     Running {
         /// The daemon.
         pid: Option<u32>,
@@ -120,8 +126,9 @@ pub fn start(
         return Err(LockError::Held { pid }.into());
     }
     workspace.ensure_run_dir()?;
-    let log = open_log(&workspace.log())
-        .map_err(|(path, source)| ControlError::Io { what: path.display().to_string(), source })?;
+    let path = workspace.log();
+    let log = open_log(&path).map_err(io(&path.display().to_string()))?;
+    let written = log.metadata().map_or(0, |found| found.len());
     let (mut ready, writer) = io::pipe().map_err(io("pipe"))?;
     command.current_dir("/").stdin(Stdio::null()).stdout(writer).stderr(log);
     #[expect(clippy::disallowed_methods, reason = "ended below if it fails, else the caller's")]
@@ -134,7 +141,8 @@ pub fn start(
         Ok(Some(pid)) => Ok(Started { pid, child }),
         Ok(None) => {
             let status = child.wait().map_err(io("wait for the daemon"))?;
-            Err(ControlError::EndedEarly { status })
+            let words = since(&workspace.log(), written).unwrap_or_default();
+            Err(ControlError::EndedEarly { status, words })
         }
         Err(error) => {
             // It is not ready and shall not become so behind our back.
@@ -154,11 +162,11 @@ pub fn report_ready(outcome: Result<u32, Failure>) -> Vec<u8> {
 /// Ends the daemon of a workspace and returns when it is gone; `None` if there was none.
 ///
 /// It is asked first. If it does not answer, it gets a SIGTERM, but only the process that holds
-/// the lock: a pid in a stale file is left alone.
+/// the lock and has its file open: a pid in a stale file is left alone.
 pub fn stop(workspace: &Workspace, patience: Duration) -> Result<Option<u32>, ControlError> {
     let deadline = Instant::now() + patience;
     let State::Running { pid } = state(workspace)? else { return Ok(None) };
-    let pid = pid.ok_or(ControlError::JustStarting)?;
+    let pid = pid.ok_or_else(|| ControlError::Nameless { path: workspace.pidfile() })?;
     let process = match PidFd::open(pid) {
         Ok(process) => process,
         Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(Some(pid)),
@@ -173,11 +181,9 @@ pub fn stop(workspace: &Workspace, patience: Duration) -> Result<Option<u32>, Co
             .wait(deadline)
             .map_err(|source| ControlError::Io { what: format!("pid {pid}"), source })
     };
-    let asked = Client::connect(workspace).and_then(|mut client| {
-        client.set_timeout(ASK_TIMEOUT.min(patience))?;
-        client.shutdown()
-    });
-    if asked.is_err() {
+    let asked = Client::connect_any(workspace, ASK_TIMEOUT.min(patience))
+        .and_then(|mut client| client.shutdown());
+    if asked.is_err() && has_open(pid, &workspace.pidfile()) {
         // Gone in the meantime is as good.
         let _gone = process.signal(Signal::SIGTERM);
     }
@@ -185,6 +191,14 @@ pub fn stop(workspace: &Workspace, patience: Duration) -> Result<Option<u32>, Co
         true => Ok(Some(pid)),
         false => Err(ControlError::StillThere { pid, after: patience }),
     }
+}
+
+/// Whether a process has a file open: the pidfile, only its daemon has. Whatever number stands in
+/// there, nobody else's process gets a signal from us.
+fn has_open(pid: u32, path: &Path) -> bool {
+    let Ok(ours) = FileId::of(path) else { return false };
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.flatten().any(|fd| FileId::behind(&fd.path()).is_ok_and(|theirs| theirs == ours))
 }
 
 /// Reads the readiness message: the pid, the reason, or `None` if the daemon ended without one.
@@ -210,16 +224,96 @@ fn read_ready(ready: &mut io::PipeReader, patience: Duration) -> Result<Option<u
     Ok(pid.and_then(|pid| u32::try_from(pid).ok()))
 }
 
-/// Opens the log to append to, after putting a long one aside.
-fn open_log(path: &Path) -> Result<File, (PathBuf, io::Error)> {
-    if fs::metadata(path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
-        let aside = path.with_extension("log.1");
-        fs::rename(path, &aside).map_err(|source| (aside, source))?;
+/// Opens the log to append to.
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// The end of what was added to the log since it was `written` bytes long.
+fn since(path: &Path, written: u64) -> io::Result<String> {
+    let mut log = File::open(path)?;
+    let end = log.metadata()?.len();
+    log.seek(SeekFrom::Start(written.max(end.saturating_sub(WORDS_BYTES_MAX)).min(end)))?;
+    let mut words = Vec::new();
+    log.take(WORDS_BYTES_MAX).read_to_end(&mut words)?;
+    Ok(String::from_utf8_lossy(&words).trim().to_owned())
+}
+
+fn last_words(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!("; it said: {words}") }
+}
+
+/// How a daemon was started, as far as its `status` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// [`Options::interval`].
+    pub interval: Duration,
+    /// [`Options::tcp`], with the port that it was given.
+    pub tcp: Option<SocketAddr>,
+    /// [`Options::idle_timeout`].
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let Options { interval, tcp, idle_timeout, .. } = Options::default();
+        Self { interval, tcp, idle_timeout }
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| (path.into(), source))
+}
+
+/// How the daemon of a workspace was started; `None` if there is none that answers.
+///
+/// One of another version tells too: it is what a new version is started in place of.
+pub fn settings(workspace: &Workspace) -> Option<Settings> {
+    let mut client = Client::connect_any(workspace, ASK_TIMEOUT).ok()?;
+    let status = client.call("status", json!({})).ok()?;
+    let time = |name: &str| Some(Duration::from_millis(status.get(name)?.as_u64()?));
+    Some(Settings {
+        interval: time("interval_ms")?,
+        tcp: status.get("tcp").and_then(|address| address.as_str()?.parse().ok()),
+        idle_timeout: time("idle_timeout_ms"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn workspace() -> (tempfile::TempDir, Workspace) {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::create(dir.path()).unwrap();
+        (dir, workspace)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn one_that_dies_at_once_is_told_with_its_last_words() {
+        let (_dir, workspace) = workspace();
+        fs::write(workspace.log(), "of yesterday\n").unwrap();
+        let started = start(&workspace, &mut sh("echo no such library >&2; exit 127"), LONG);
+        let said = started.unwrap_err().to_string();
+        assert!(said.contains("127") && said.ends_with("it said: no such library"), "{said}");
+    }
+
+    #[test]
+    fn one_that_is_never_ready_is_ended() {
+        let (_dir, workspace) = workspace();
+        let started = start(&workspace, &mut sh("exec sleep 1000"), Duration::from_millis(20));
+        assert!(matches!(started, Err(ControlError::NotReady { .. })), "{started:?}");
+    }
+
+    #[test]
+    fn what_is_no_message_is_no_readiness() {
+        let (_dir, workspace) = workspace();
+        let started = start(&workspace, &mut sh("echo ready"), LONG);
+        assert!(matches!(started, Err(ControlError::EndedEarly { .. })), "{started:?}");
+    }
 }

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::value::to_raw_value;
 use tokio::time::timeout;
 
 use super::Shared;
+use super::metrics;
 use super::worker::JobLost;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::protocol::{Call, RpcError};
+use crate::protocol::{Call, Outcome, RpcError};
 use crate::store::{Store, StoreError};
 
 /// Carries out one call, within the time a request may take.
-pub(super) async fn dispatch(shared: &Arc<Shared>, call: Call) -> Result<Value, RpcError> {
+pub(super) async fn dispatch(shared: &Arc<Shared>, call: Call) -> Outcome {
     let patience = shared.options.request_timeout;
     match timeout(patience, carry_out(shared, call)).await {
         Ok(outcome) => outcome,
@@ -29,26 +30,45 @@ pub(super) async fn dispatch(shared: &Arc<Shared>, call: Call) -> Result<Value, 
 }
 
 /// A result as JSON.
-pub(super) fn to_value(result: &impl Serialize) -> Result<Value, RpcError> {
-    serde_json::to_value(result).map_err(|error| internal(error.to_string()))
+pub(super) fn to_json(result: &impl Serialize) -> Outcome {
+    to_raw_value(result).map_err(|error| internal(error.to_string()).into())
 }
 
-async fn carry_out(shared: &Arc<Shared>, call: Call) -> Result<Value, RpcError> {
+/// The result of what has none.
+pub(super) fn done() -> Outcome {
+    to_json(&serde_json::json!({}))
+}
+
+async fn carry_out(shared: &Arc<Shared>, call: Call) -> Outcome {
     match call {
-        Call::Ping => Ok(json!({})),
-        Call::Status => to_value(&shared.status()),
-        Call::Sync => match shared.sync().await {
-            Ok(Ok(report)) => to_value(&report),
-            Ok(Err(error)) => Err(Failure::from(&error).into()),
-            Err(lost) => Err(lost.into()),
-        },
+        Call::Ping => done(),
+        Call::Status => to_json(&shared.status()),
+        Call::Metrics => to_json(&metrics::of(shared)),
+        Call::Sync => to_json(&shared.scheduler.sync().await??),
         // The connection answers these two itself: they are about the connection.
-        Call::Hello(_) | Call::Shutdown => Err(internal("not a call of the store".into())),
-        call => shared.requests.call(move |store| on_store(store, call)).await?,
+        Call::Hello(_) | Call::Shutdown => Err(internal("not a call of the store".into()).into()),
+        call => {
+            let daemon = Arc::clone(shared);
+            shared.requests.call(move |store| on_store_in_place(&daemon, store, call)).await?
+        }
     }
 }
 
-fn on_store(store: &mut Store, call: Call) -> Result<Value, RpcError> {
+/// Carries out a call on the store, unless that is not the workspace's any more, and tells the
+/// scheduler if something has changed.
+fn on_store_in_place(shared: &Shared, store: &mut Store, call: Call) -> Outcome {
+    if !shared.database_is_in_place() {
+        return Err(shared.database_replaced().into());
+    }
+    let before = store.connection().total_changes();
+    let outcome = on_store(store, call);
+    if store.connection().total_changes() != before {
+        shared.changed.notify_one();
+    }
+    outcome
+}
+
+fn on_store(store: &mut Store, call: Call) -> Outcome {
     match call {
         Call::Create(new) => answer(store.create(new)),
         Call::List(params) => answer(store.list(params.limit)),
@@ -61,25 +81,29 @@ fn on_store(store: &mut Store, call: Call) -> Result<Value, RpcError> {
             answer(store.add_dependency(&params.id, &params.depends_on, params.kind))
         }
         Call::Ready(params) => answer(store.ready(params.limit)),
-        Call::Hello(_) | Call::Ping | Call::Status | Call::Sync | Call::Shutdown => {
-            Err(internal("not a call of the store".into()))
-        }
+        Call::Hello(_)
+        | Call::Ping
+        | Call::Status
+        | Call::Metrics
+        | Call::Sync
+        | Call::Shutdown => Err(internal("not a call of the store".into()).into()),
     }
 }
 
-fn answer<T: Serialize>(outcome: Result<T, StoreError>) -> Result<Value, RpcError> {
+fn answer<T: Serialize>(outcome: Result<T, StoreError>) -> Outcome {
     match outcome {
-        Ok(result) => to_value(&result),
+        Ok(result) => to_json(&result),
         Err(error) => Err(Failure::from(&error).into()),
     }
 }
 
-fn internal(what: String) -> RpcError {
-    Failure::new(Exit::Failure, "internal", what, "see the daemon's log").into()
+/// A fault of ours.
+pub(super) fn internal(what: String) -> Failure {
+    Failure::new(Exit::Failure, "internal", what, "see the log: `tracker daemon logs`")
 }
 
 impl From<JobLost> for RpcError {
     fn from(lost: JobLost) -> Self {
-        internal(lost.to_string())
+        internal(lost.to_string()).into()
     }
 }

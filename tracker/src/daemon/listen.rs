@@ -5,11 +5,11 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use super::DaemonError;
+use super::{DaemonError, FileId};
 use crate::client::TcpEndpoint;
 use crate::paths::{Workspace, ensure_private_dir};
 
@@ -85,19 +85,19 @@ pub(super) fn forget_tcp(workspace: &Workspace) -> Result<(), DaemonError> {
 #[derive(Debug)]
 pub(super) struct Published {
     path: PathBuf,
-    identity: (u64, u64),
+    identity: FileId,
 }
 
 impl Published {
     fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.into(), identity: identity(path)? })
+        Ok(Self { path: path.into(), identity: FileId::of(path)? })
     }
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
         // Not what somebody else has put there since.
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        if FileId::of(&self.path).is_ok_and(|found| found == self.identity) {
             let _already_gone = fs::remove_file(&self.path);
         }
         // The directory in /tmp that a deep workspace needs is ours too; `run/` is never empty
@@ -106,10 +106,6 @@ impl Drop for Published {
             let _not_empty = fs::remove_dir(dir);
         }
     }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// Writes a file of its own and renames it, so that nobody reads half a token.

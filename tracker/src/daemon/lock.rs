@@ -11,13 +11,21 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::FileId;
+
+/// How long we wait for the one who has just taken the lock to say who it is: a matter of
+/// microseconds, unless the machine is very busy.
+const NAME_PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two looks for the name.
+const NAME_PAUSE: Duration = Duration::from_micros(200);
 /// A pidfile may be removed under us between opening and locking; then we open it again.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -63,9 +71,11 @@ impl DaemonLock {
                 .map_err(|source| at(path, source))?;
             match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
                 Ok(_) => {}
-                Err(Errno::EAGAIN | Errno::EACCES) => {
-                    return Err(LockError::Held { pid: read_pid(file) });
-                }
+                Err(Errno::EAGAIN | Errno::EACCES) => match Self::holder(path)? {
+                    Some(pid) => return Err(LockError::Held { pid }),
+                    // It has gone again: then it may be ours.
+                    None => continue,
+                },
                 Err(error) => return Err(at(path, error.into())),
             }
             let mut lock = Self { file, path: path.into() };
@@ -78,23 +88,37 @@ impl DaemonLock {
         Err(at(path, io::Error::other("the file is replaced again and again")))
     }
 
-    /// Who holds the lock at `path`: `None` for nobody, and inside the pid, if it is written yet.
+    /// Who holds the lock at `path`: `None` for nobody, and inside the pid, unless whoever holds it
+    /// does not write it.
     pub fn holder(path: &Path) -> Result<Option<Option<u32>>, LockError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(source) => return Err(at(path, source)),
-        };
-        let mut asked = whole_file(libc::F_WRLCK);
-        fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut asked))
-            .map_err(|error| at(path, error.into()))?;
-        if i32::from(asked.l_type) == libc::F_UNLCK { Ok(None) } else { Ok(Some(read_pid(file))) }
+        let deadline = Instant::now() + NAME_PATIENCE;
+        loop {
+            let file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if is_gone(&error) => return Ok(None),
+                Err(source) => return Err(at(path, source)),
+            };
+            let mut asked = whole_file(libc::F_WRLCK);
+            fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut asked))
+                .map_err(|error| at(path, error.into()))?;
+            if i32::from(asked.l_type) == libc::F_UNLCK {
+                return Ok(None);
+            }
+            // In the moment between the lock and the name, this may be the name of one who was here
+            // before: who signals has to make sure, as `control::stop` does.
+            let pid = read_pid(file);
+            if pid.is_some() || Instant::now() >= deadline {
+                return Ok(Some(pid));
+            }
+            #[expect(clippy::disallowed_methods, reason = "between two looks, with a deadline")]
+            std::thread::sleep(NAME_PAUSE);
+        }
     }
 
     /// Whether the path still names the file we hold: not once somebody removed or replaced it.
     pub fn is_in_place(&self) -> bool {
-        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
-            (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        match (FileId::of_open(&self.file), FileId::of(&self.path)) {
+            (Ok(ours), Ok(named)) => ours == named,
             _ => false,
         }
     }

@@ -19,6 +19,21 @@ const QUEUE_MAX: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
+/// How many stores the workers of one daemon have open.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenStores(Arc<()>);
+
+impl OpenStores {
+    pub(super) fn count(&self) -> usize {
+        Arc::strong_count(&self.0).saturating_sub(1)
+    }
+
+    /// One more, until what is returned is dropped.
+    fn add(&self) -> Arc<()> {
+        Arc::clone(&self.0)
+    }
+}
+
 /// The owner of the thread.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -55,12 +70,18 @@ pub(super) enum NotClosed {
 
 impl Worker {
     /// Gives the store to a new thread.
-    pub(super) fn start(name: &'static str, store: Store) -> std::io::Result<Self> {
+    pub(super) fn start(
+        name: &'static str,
+        store: Store,
+        open: &OpenStores,
+    ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let (ending, ended) = oneshot::channel();
         let closing = Arc::new(AtomicBool::new(false));
         let is_closing = Arc::clone(&closing);
+        let counted = open.add();
         let thread = Builder::new().name(name.into()).spawn(move || {
+            let _until_closed = counted;
             let closed = work(store, queue, &is_closing);
             // Nobody may be waiting any more, which is as good.
             let _unheard = ending.send(());
@@ -156,7 +177,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_job_and_close_joins() {
-        let worker = Worker::start("test", Store::open_in_memory().unwrap()).unwrap();
+        let worker =
+            Worker::start("test", Store::open_in_memory().unwrap(), &OpenStores::default())
+                .unwrap();
         let handle = worker.handle();
         assert!(handle.call(|_| panic!("on purpose")).await.map(|(): ()| ()).is_err());
         assert_eq!(handle.call(|store| store.count().unwrap()).await.unwrap(), 0);
@@ -166,7 +189,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_is_stuck_is_said() {
-        let worker = Worker::start("test", Store::open_in_memory().unwrap()).unwrap();
+        let worker =
+            Worker::start("test", Store::open_in_memory().unwrap(), &OpenStores::default())
+                .unwrap();
         let (begin, begun) = oneshot::channel();
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let handle = worker.handle();

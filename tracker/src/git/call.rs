@@ -34,7 +34,7 @@ const SETTINGS: [&str; 8] = [
 /// `GIT_CONFIG_NOSYSTEM`, `GIT_CEILING_DIRECTORIES`, `GIT_DISCOVERY_ACROSS_FILESYSTEM`, who commits
 /// (`GIT_AUTHOR_*`, `GIT_COMMITTER_*`), and `GIT_CONFIG_COUNT`, by which containers give settings
 /// such as `safe.directory`; git itself never sets that one, and our `-c` win over it.
-const FOREIGN_VARIABLES: [&str; 22] = [
+pub(super) const FOREIGN_VARIABLES: [&str; 22] = [
     "GIT_DIR",
     "GIT_COMMON_DIR",
     "GIT_WORK_TREE",

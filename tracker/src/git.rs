@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! place    where the file lies: git directory, object database, path from the top     rev-parse
-//!          not while a merge, a rebase ... or another git is at work
+//!          not while a merge, a rebase ..., another git or an editor of its is at work
 //! status   branch, tip, and the file's entry in tip and index; the same? -> Unchanged    status
 //! new objects, in a quarantine beside the object database:
 //!   the file's blob, as `git add` would store it; as in the tip? -> Unchanged       hash-object
@@ -19,12 +19,10 @@
 //! Through the command line, with hooks and background maintenance off, and by commands that
 //! neither sign nor ask: a sync must not want a passphrase, run somebody's test suite, or leave a
 //! process behind. Filters run, since they decide what is stored.
-//!
-//! What it cannot see: an editor that is open for a plain `git commit`. Git refuses that commit
-//! when the branch has moved meanwhile, and keeps its message in `.git/COMMIT_EDITMSG`.
 
 mod call;
 mod import;
+mod message;
 mod place;
 mod quarantine;
 mod status;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::git::call::{Caller, refusal};
-use crate::git::{GitError, io_at, off};
+use crate::git::{GitError, io_at, message, off};
 
 /// A lock that is older belongs to a git that is gone: no git of a person holds one so long, but
 /// for an editor that `git commit --only` or `--all` waits for.
@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) name: OsString,
     /// The file from the top of the work tree.
     pub(super) path: PathBuf,
+    /// The top of the work tree.
+    top: PathBuf,
     /// The git directory of this work tree.
     pub(super) git_dir: PathBuf,
     /// The object database, which linked work trees share.
@@ -77,6 +79,7 @@ impl Place {
         }
         Ok(Self {
             path: Path::new(prefix).join(name),
+            top: dir.ancestors().nth(Path::new(prefix).iter().count()).unwrap_or(dir).into(),
             git_dir: git_dir.into(),
             objects: dir.join(common_dir).join("objects"),
             dir: dir.into(),
@@ -84,7 +87,7 @@ impl Place {
         })
     }
 
-    /// Refuses while something is in progress or another git holds the index.
+    /// Refuses while something is in progress or another git is at work.
     pub(super) fn check_at_rest(&self) -> Result<(), GitError> {
         for (name, reason) in IN_PROGRESS {
             if self.git_dir.join(name).exists() {
@@ -96,7 +99,13 @@ impl Place {
             return Err(off("a cherry-pick, a revert or a merge is in progress"));
         }
         let lock = self.git_dir.join("index.lock");
-        if lock.exists() { Err(lock_error(lock)) } else { Ok(()) }
+        if lock.exists() {
+            return Err(lock_error(lock));
+        }
+        if message::is_being_written(&self.git_dir, &self.top) {
+            return Err(off("a message for `git commit` is being written"));
+        }
+        Ok(())
     }
 
     /// What tells that a git has changed HEAD or the index, or is about to.

@@ -121,3 +121,48 @@ fn a_bare_repository_has_no_work_tree() {
     fs::write(repository.dir.path().join("file"), "1\n").unwrap();
     assert!(is_off(&repository.commit_in(repository.dir.path(), "file"), "no git repository"));
 }
+
+#[test]
+fn a_commit_whose_message_is_being_written_is_not_overtaken() {
+    use std::io::{Read, Write};
+    // Such a commit is refused by git if the branch moves, be it the first one or a later one.
+    for repository in [Repository::new(), Repository::begun()] {
+        let pipe = |name: &str| {
+            let path = repository.dir.path().join(name);
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            // Opened for reading and writing, a pipe waits for nobody.
+            fs::File::options().read(true).write(true).open(path).unwrap()
+        };
+        let (mut began, mut go) = (pipe("began"), pipe("go"));
+        let here = repository.dir.path().display();
+        let editor =
+            format!("sh -c 'echo theirs >\"$1\"; echo >{here}/began; read go <{here}/go' -");
+        repository.git(&["config", "core.editor", &editor]);
+        std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| {
+                let mut command = Command::new("git");
+                command.args(["commit", "--quiet", "--allow-empty"]);
+                command.current_dir(repository.root().join(".tracker"));
+                command.envs(repository.environment.iter().cloned()).env_remove("GIT_EDITOR");
+                command.status().unwrap().success()
+            });
+            began.read_exact(&mut [0]).unwrap();
+            let off = repository.change_and_commit("2\n");
+            go.write_all(b"go\n").unwrap();
+            assert!(is_off(&off, "a message"), "{off:?}");
+            assert!(theirs.join().unwrap());
+        });
+        assert_eq!(repository.commit().unwrap(), Commit::Done);
+        assert_eq!(repository.git(&["log", "-2", "--format=%s"]), "tracker: sync\ntheirs\n");
+    }
+}
+
+#[test]
+fn a_message_that_was_given_up_stops_nothing() {
+    let repository = Repository::begun();
+    fs::remove_file(repository.git_dir().join("COMMIT_EDITMSG")).unwrap();
+    // The editor of the tests leaves the message empty.
+    assert!(!repository.try_git(&["commit", "--allow-empty"]).0);
+    assert!(repository.git_dir().join("COMMIT_EDITMSG").exists());
+    assert_eq!(repository.change_and_commit("2\n").unwrap(), Commit::Done);
+}

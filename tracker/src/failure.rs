@@ -153,13 +153,36 @@ impl From<&JsonlError> for Failure {
 
 impl From<&GitError> for Failure {
     fn from(error: &GitError) -> Self {
-        let hint = match error {
-            GitError::Ignored { .. } => {
-                "take the file out of .gitignore, or `tracker config git false`"
+        let (exit, code, hint) = match error {
+            GitError::Ignored { .. } => (
+                Exit::Failure,
+                "git",
+                "take the file out of .gitignore, or `tracker config git false`",
+            ),
+            GitError::Off { .. } => (
+                Exit::Failure,
+                "git_off",
+                "the file is written; commits go on by themselves when that is over",
+            ),
+            GitError::Busy { .. } => {
+                (Exit::Busy, "git_busy", "the file is written and the next sync commits it; wait")
             }
-            _ => "the file is written and the next sync commits it; see `git status`",
+            GitError::StaleLock { .. } => {
+                (Exit::Busy, "git_busy", "if no git is running here, remove that file")
+            }
+            GitError::NoIdentity { .. } => (
+                Exit::Failure,
+                "git_identity",
+                "run `git config user.name NAME` and `git config user.email ADDRESS`",
+            ),
+            GitError::Io { .. } => (Exit::Failure, "io", CHECK_PERMISSIONS),
+            GitError::Run { .. } | GitError::Refused { .. } | GitError::Moved => (
+                Exit::Failure,
+                "git",
+                "the file is written and the next sync commits it; see `git status`",
+            ),
         };
-        Self::new(Exit::Failure, "git", error.to_string(), hint)
+        Self::new(exit, code, error.to_string(), hint)
     }
 }
 

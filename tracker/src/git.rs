@@ -1,37 +1,48 @@
 //! Git, as far as a tracker needs it: commit one file, touch nothing else.
 //!
-//! Through the command line, with hooks, signing and background maintenance off: a sync must not
-//! ask for a passphrase, run somebody's test suite, or leave a process behind.
+//! ```text
+//! place    where the file lies: git directory, object database, path from the top     rev-parse
+//!          not while a merge, a rebase ..., another git or an editor of its is at work
+//! status   branch, tip, and the file's entry in tip and index; the same? -> Unchanged    status
+//! new objects, in a quarantine beside the object database:
+//!   the file's blob, as `git add` would store it; as in the tip? -> Unchanged       hash-object
+//!   trees and commit, without any index             var (author, committer), fast-import
+//! nothing of the user's has moved since? else look again
+//! the quarantine is given over to the object database
+//! the index's entry for the file, if it followed the tip                           update-index
+//! the branch, from exactly the old tip                                               update-ref
+//! ```
+//!
+//! The index comes before the branch: ended between the two, a plain `git commit` of the user's
+//! takes our new content along. The other way round it would undo our commit.
+//!
+//! Through the command line, with hooks and background maintenance off, and by commands that
+//! neither sign nor ask: a sync must not want a passphrase, run somebody's test suite, or leave a
+//! process behind. Filters run, since they decide what is stored.
 
+mod call;
+mod import;
+mod message;
+mod place;
+mod quarantine;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{self, Ended, Interrupt, ProcessError};
+use crate::git::call::Caller;
+use crate::git::import::Import;
+use crate::git::place::Place;
+use crate::git::quarantine::Quarantine;
+use crate::git::status::{Entry, Status};
+use crate::process::{Interrupt, ProcessError};
 
-/// Settings that hold for our calls only.
-const SETTINGS: [&str; 10] = [
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "commit.gpgSign=false",
-    "-c",
-    "gc.auto=0",
-    "-c",
-    "maintenance.auto=false",
-    "-c",
-    "core.fsmonitor=false",
-];
-
-/// What git sets for its hooks; a sync started from one must not follow it into another index.
-const FOREIGN_VARIABLES: [&str; 6] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_COMMON_DIR",
-];
+/// How often a commit is begun anew because the repository moved under it.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// What a commit came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -69,6 +80,43 @@ pub enum GitError {
         /// The file, relative to the root.
         path: PathBuf,
     },
+    /// The repository is in a state in which only its user should commit.
+    #[error("git is off for now: {reason}")]
+    Off {
+        /// The state, as a person would say it.
+        reason: &'static str,
+    },
+    /// Another git is at work.
+    #[error("another git is at work: {} is there", lock.display())]
+    Busy {
+        /// Its lock.
+        lock: PathBuf,
+    },
+    /// A git that is at work no more has left its lock.
+    #[error("{} is {} old: a git that crashed left it", lock.display(), humantime::format_duration(*age))]
+    StaleLock {
+        /// The lock.
+        lock: PathBuf,
+        /// Since when it is there, in whole seconds.
+        age: Duration,
+    },
+    /// Git does not know in whose name to commit.
+    #[error("git does not know who commits: {output}")]
+    NoIdentity {
+        /// What it said.
+        output: String,
+    },
+    /// Each time the commit was ready, branch, index or HEAD had changed.
+    #[error("the repository changed {ATTEMPTS_MAX} times while a commit was made")]
+    Moved,
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
 }
 
 /// A directory in a git work tree, and the patience we have with it.
@@ -85,115 +133,111 @@ pub struct Git<'a> {
 impl Git<'_> {
     /// Whether the root lies in a work tree.
     pub fn is_work_tree(&self) -> Result<bool, GitError> {
-        let ended = self.end("rev-parse", &["--is-inside-work-tree"], &[])?;
-        Ok(ended.status.success() && ended.output.trim() == "true")
+        is_work_tree(&Caller::new(self))
     }
 
-    /// Commits `path`, relative to the root, and nothing else that may be changed or staged.
+    /// Commits `path`, relative to the root, to the branch that HEAD names, and nothing else.
+    ///
+    /// Two processes if nothing has changed since the last commit; nine with what git itself
+    /// starts for a commit.
+    /// Call it again after every error: what is half done is then finished or was never begun.
     pub fn commit_path(&self, path: &Path, message: &str) -> Result<Commit, GitError> {
-        let porcelain = ["--porcelain", "--ignored=matching", "--untracked-files=all"];
-        let state = self.run("status", &porcelain, &[path])?;
-        match state.get(..2) {
-            None => return Ok(Commit::Unchanged),
-            Some("!!") => return Err(GitError::Ignored { path: path.into() }),
-            // `commit --only` knows no new files; this names the file to git and stages nothing.
-            Some("??") => self.run("add", &["--intent-to-add"], &[path]).map(drop)?,
-            Some(_) => {}
-        }
-        self.run("commit", &["--quiet", "--no-verify", "-m", message, "--only"], &[path])?;
-        Ok(Commit::Done)
+        commit(&Caller::new(self), path, message)
     }
 
-    fn run(
-        &self,
-        verb: &'static str,
-        options: &[&str],
-        paths: &[&Path],
-    ) -> Result<String, GitError> {
-        let ended = self.end(verb, options, paths)?;
-        if ended.status.success() {
-            Ok(ended.output)
-        } else {
-            let output = ended.output.trim();
-            let output = if output.is_empty() { ended.status.to_string() } else { output.into() };
-            Err(GitError::Refused { verb, output })
-        }
-    }
-
-    fn end(
-        &self,
-        verb: &'static str,
-        options: &[&str],
-        paths: &[&Path],
-    ) -> Result<Ended, GitError> {
-        let mut command = Command::new("git");
-        command.current_dir(self.root).args(SETTINGS).arg(verb).args(options);
-        if !paths.is_empty() {
-            command.arg("--").args(paths);
-        }
-        for variable in FOREIGN_VARIABLES {
-            command.env_remove(variable);
-        }
-        command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-        process::run(&mut command, self.timeout, self.interrupt)
-            .map_err(|source| GitError::Run { verb, source })
+    /// The size of the object database, in bytes: loose objects and packs. One process.
+    pub fn objects_bytes(&self) -> Result<u64, GitError> {
+        objects_bytes(&Caller::new(self))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
+fn is_work_tree(caller: &Caller<'_>) -> Result<bool, GitError> {
+    let answer = caller.call("rev-parse").args(["--is-inside-work-tree"]).end()?;
+    Ok(answer.status.success() && answer.output.trim_ascii() == b"true")
+}
 
-    fn git(root: &Path, args: &[&str]) -> String {
-        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
-        let output =
-            Command::new("git").current_dir(root).args(identity).args(args).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+fn commit(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Commit, GitError> {
+    for _ in 0..ATTEMPTS_MAX {
+        if let Some(commit) = attempt(caller, path, message)? {
+            return Ok(commit);
+        }
     }
+    Err(GitError::Moved)
+}
 
-    fn repository() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        git(dir.path(), &["init", "-q"]);
-        git(dir.path(), &["config", "user.name", "t"]);
-        git(dir.path(), &["config", "user.email", "t@example.org"]);
-        dir
-    }
+/// One attempt; `None` if the repository moved under it.
+fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Commit>, GitError> {
+    let place = Place::find(caller, path)?;
+    let caller = caller.at(&place.dir);
+    let before = place.glance();
+    place.check_at_rest()?;
+    let status = Status::read(&caller, &place.name)?;
+    let (branch, entry) = match (status.branch, status.entry) {
+        (_, Entry::Ignored) => return Err(GitError::Ignored { path: path.into() }),
+        (_, Entry::Unmerged) => return Err(off("the file has a merge conflict in git")),
+        (None, _) => return Err(off("HEAD is detached, no branch is checked out")),
+        (Some(_), Entry::Same) => return Ok(Some(Commit::Unchanged)),
+        (Some(branch), Entry::Differs(entry)) => (branch, entry),
+    };
 
-    fn at(root: &Path) -> Git<'_> {
-        Git { root, timeout: Duration::from_secs(60), interrupt: None }
+    let quarantine = Quarantine::beside(&place.objects)?;
+    let inside = caller.with(quarantine.environment());
+    let oid = inside.call("hash-object").args(["-w", "--"]).arg(&place.name).oid()?;
+    let new = entry.new_blob(oid);
+    if entry.tip.as_ref() == Some(&new) {
+        return Ok(Some(Commit::Unchanged));
     }
+    let import = Import { tip: status.tip.as_deref(), blob: &new, path: &place.path, message };
+    let commit = import.run(&inside, &place.git_dir)?;
+    if place.glance() != before {
+        return Ok(None);
+    }
+    quarantine.release()?;
+    // Where it did not follow the tip, its user has staged something for the file: that stays.
+    if entry.index == entry.tip {
+        new.enter_index(&caller, &place.path)?;
+    }
+    let moved = move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;
+    Ok(moved.then_some(Commit::Done))
+}
 
-    #[test]
-    fn one_path_is_committed_and_what_is_staged_stays_staged() {
-        let dir = repository();
-        let root = dir.path();
-        fs::write(root.join("other"), "staged").unwrap();
-        git(root, &["add", "other"]);
-        fs::write(root.join("mine"), "1").unwrap();
-        assert_eq!(at(root).commit_path(Path::new("mine"), "sync").unwrap(), Commit::Done);
-        assert_eq!(at(root).commit_path(Path::new("mine"), "sync").unwrap(), Commit::Unchanged);
-        fs::write(root.join("mine"), "2").unwrap();
-        assert_eq!(at(root).commit_path(Path::new("mine"), "sync").unwrap(), Commit::Done);
-        assert_eq!(git(root, &["ls-tree", "--name-only", "HEAD"]), "mine\n");
-        assert_eq!(git(root, &["status", "--porcelain"]), "A  other\n");
-        assert_eq!(git(root, &["rev-list", "--count", "HEAD"]), "2\n");
+/// Moves a branch from exactly `tip` to `commit`; `false` if it is not at `tip` any more.
+fn move_branch(
+    caller: &Caller<'_>,
+    branch: &OsStr,
+    tip: Option<&str>,
+    commit: &str,
+    message: &str,
+) -> Result<bool, GitError> {
+    let kind = if tip.is_some() { "commit" } else { "commit (initial)" };
+    let reason = format!("{kind}: {}", message.lines().next().unwrap_or_default());
+    let call = caller.call("update-ref").args(["-m", &reason]).arg(branch);
+    // git-update-ref(1): an empty old value means that there must be no such branch yet.
+    match call.args([commit, tip.unwrap_or_default()]).answer() {
+        Ok(_) => Ok(true),
+        // It says nothing that a program could rely on; what is wrong for good will be so again.
+        Err(GitError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
+}
 
-    #[test]
-    fn an_ignored_file_is_said() {
-        let dir = repository();
-        fs::write(dir.path().join(".gitignore"), "mine\n").unwrap();
-        fs::write(dir.path().join("mine"), "1").unwrap();
-        let refused = at(dir.path()).commit_path(Path::new("mine"), "sync");
-        assert!(matches!(refused, Err(GitError::Ignored { .. })), "{refused:?}");
+/// The size in KiB is what git-count-objects(1) calls `size` (loose) and `size-pack`.
+fn objects_bytes(caller: &Caller<'_>) -> Result<u64, GitError> {
+    let answer = caller.call("count-objects").args(["-v"]).answer()?;
+    let text = String::from_utf8_lossy(&answer);
+    let size = |name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    match (size("size:"), size("size-pack:")) {
+        (Some(loose), Some(packed)) => Ok((loose + packed) * 1024),
+        _ => Err(GitError::Refused { verb: "count-objects", output: text.into_owned() }),
     }
+}
 
-    #[test]
-    fn a_plain_directory_is_no_work_tree() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!at(dir.path()).is_work_tree().unwrap());
-        assert!(at(repository().path()).is_work_tree().unwrap());
-    }
+fn off(reason: &'static str) -> GitError {
+    GitError::Off { reason }
+}
+
+fn io_at(path: &Path, source: io::Error) -> GitError {
+    GitError::Io { path: path.into(), source }
 }

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! What never happens here: nobody but [`store::Store`] opens a connection, nobody but
-//! [`process::run`] forks inside the daemon, nothing is global, and nothing outlives its owner.
+//! [`process`] forks inside the daemon, nothing is global, and nothing outlives its owner.
 
 pub mod cli;
 pub mod client;

@@ -3,7 +3,7 @@
 //! A process is watched by its pidfd, so nothing here polls on a clock, and a pid that the kernel
 //! has given to somebody else in the meantime is never mistaken for ours.
 
-use std::io::{self, Read};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -98,6 +98,17 @@ pub struct Ended {
     pub output: String,
 }
 
+/// How a child ended that was given something to read.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub output: Vec<u8>,
+    /// What it wrote to standard error.
+    pub errors: String,
+}
+
 /// Why a child did not end by itself. It is gone all the same.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -122,40 +133,134 @@ pub fn run(
     timeout: Duration,
     interrupt: Option<&Interrupt>,
 ) -> Result<Ended, ProcessError> {
-    let (mut output, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    let (output, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut output = Output::of(output);
+    let status = attend(command, None, &mut [&mut output], timeout, interrupt)?;
+    Ok(Ended { status, output: String::from_utf8_lossy(&output.text).into_owned() })
+}
+
+/// The same for a command that reads `input` and whose answer must not be mixed with its warnings.
+///
+/// A command that does not read all of `input` is no error: its status tells.
+pub fn ask(
+    command: &mut Command,
+    input: &[u8],
+    timeout: Duration,
+    interrupt: Option<&Interrupt>,
+) -> Result<Answer, ProcessError> {
+    let (stdin, writer) = io::pipe()?;
+    let (output, stdout) = io::pipe()?;
+    let (errors, stderr) = io::pipe()?;
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
+    let (mut output, mut errors) = (Output::of(output), Output::of(errors));
+    let input = Input { pipe: writer, left: input };
+    let outputs = &mut [&mut output, &mut errors];
+    let status = attend(command, Some(input), outputs, timeout, interrupt)?;
+    let errors = String::from_utf8_lossy(&errors.text).into_owned();
+    Ok(Answer { status, output: output.text, errors })
+}
+
+/// Starts a command and serves its pipes until it has ended.
+fn attend(
+    command: &mut Command,
+    input: Option<Input<'_>>,
+    outputs: &mut [&mut Output],
+    timeout: Duration,
+    interrupt: Option<&Interrupt>,
+) -> Result<ExitStatus, ProcessError> {
+    command.process_group(0);
     #[expect(clippy::disallowed_methods, reason = "`Group` ends and reaps it on every way out")]
     let child = command.spawn()?;
     let mut group = Group { pidfd: PidFd::open(child.id())?, child, reaped: false };
-    // The command holds the write end; without this the read end would never see its end.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // The command holds the far ends of the pipes; without this nobody would see their end.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
 
     let deadline = Instant::now() + timeout;
-    let mut text = Vec::new();
-    let mut open = true;
+    // Nothing to write is an end of the input at once.
+    let mut input = input.filter(|input| !input.left.is_empty());
     loop {
+        let watched: Vec<_> = [
+            Some((group.pidfd.0.as_fd(), PollFlags::POLLIN)),
+            interrupt.map(|interrupt| (interrupt.0.as_fd(), PollFlags::POLLIN)),
+            input.as_ref().map(|input| (input.pipe.as_fd(), PollFlags::POLLOUT)),
+        ]
+        .into_iter()
         // A closed pipe is readable for ever, so it is left out once it has ended.
-        let interrupt_fd = interrupt.map(|interrupt| interrupt.0.as_fd());
-        let watched: Vec<_> = [Some(group.pidfd.0.as_fd()), interrupt_fd]
-            .into_iter()
-            .chain([open.then(|| output.as_fd())])
-            .collect();
+        .chain(
+            outputs
+                .iter()
+                .map(|output| output.pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::POLLIN))),
+        )
+        .collect();
         let fds: Vec<_> = watched.iter().flatten().copied().collect();
-        let mut ready = wait_readable(&fds, deadline)?.into_iter();
-        let mut is_ready = |index: usize| watched[index].is_some() && ready.next().unwrap_or(false);
-        let (ended, interrupted, readable) = (is_ready(0), is_ready(1), is_ready(2));
-        if readable {
-            open = read_some(&mut output, &mut text)?;
-        } else if ended {
-            // Everything it wrote was in the pipe before it ended. What a stray grandchild may
-            // still write to it is not waited for.
-            let status = group.reap()?;
-            return Ok(Ended { status, output: String::from_utf8_lossy(&text).into_owned() });
+        let mut ready = wait_ready(&fds, deadline)?.into_iter();
+        let ready: Vec<_> =
+            watched.iter().map(|fd| fd.is_some() && ready.next().unwrap_or(false)).collect();
+        let (ended, interrupted, writable) = (ready[0], ready[1], ready[2]);
+        let mut moved = writable;
+        if writable {
+            input = input.map(Input::write_some).transpose()?.flatten();
+        }
+        for (output, _) in outputs.iter_mut().zip(&ready[3..]).filter(|(_, ready)| **ready) {
+            output.read_some()?;
+            moved = true;
+        }
+        if ended && !moved {
+            // Everything it wrote was in the pipes before it ended. What a stray grandchild may
+            // still write to them is not waited for.
+            return Ok(group.reap()?);
         } else if interrupted {
             return Err(ProcessError::Interrupted);
         } else if Instant::now() >= deadline {
             return Err(ProcessError::TimedOut(timeout));
         }
+    }
+}
+
+/// What a child still has to be given.
+struct Input<'a> {
+    pipe: PipeWriter,
+    left: &'a [u8],
+}
+
+impl Input<'_> {
+    /// Writes what the pipe takes without a wait; `None`, and so closed, at the end.
+    fn write_some(mut self) -> io::Result<Option<Self>> {
+        // pipe(7): as much as `PIPE_BUF` is taken at once by a pipe that poll calls writable.
+        let chunk = &self.left[..self.left.len().min(nix::libc::PIPE_BUF)];
+        match self.pipe.write(chunk) {
+            Ok(count) => self.left = &self.left[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(Some(self).filter(|input| !input.left.is_empty()))
+    }
+}
+
+/// What a child has written to one pipe so far; no pipe any more once it has ended.
+struct Output {
+    pipe: Option<PipeReader>,
+    text: Vec<u8>,
+}
+
+impl Output {
+    fn of(pipe: PipeReader) -> Self {
+        Self { pipe: Some(pipe), text: Vec::new() }
+    }
+
+    /// Reads what is there, keeping its start.
+    fn read_some(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        let mut chunk = [0; 4096];
+        let count = pipe.read(&mut chunk)?;
+        let room = OUTPUT_BYTES_MAX.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&chunk[..count.min(room)]);
+        if count == 0 {
+            self.pipe = None;
+        }
+        Ok(())
     }
 }
 
@@ -189,7 +294,13 @@ impl Drop for Group {
 
 /// Waits until one of `fds` is readable or has ended; all `false` if the deadline came first.
 pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], deadline: Instant) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let fds: Vec<_> = fds.iter().map(|fd| (*fd, PollFlags::POLLIN)).collect();
+    wait_ready(&fds, deadline)
+}
+
+/// Waits until one of `fds` is ready for what is asked of it, or has ended.
+fn wait_ready(fds: &[(BorrowedFd<'_>, PollFlags)], deadline: Instant) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> = fds.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         // Rounded up, so that the last millisecond is waited for and not spun through.
@@ -201,15 +312,6 @@ pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], deadline: Instant) -> io::Re
             Ok(_) => return Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
         }
     }
-}
-
-/// Reads what is there, keeping its start; `false` at the end.
-fn read_some(input: &mut impl Read, text: &mut Vec<u8>) -> io::Result<bool> {
-    let mut chunk = [0; 4096];
-    let count = input.read(&mut chunk)?;
-    let room = OUTPUT_BYTES_MAX.saturating_sub(text.len());
-    text.extend_from_slice(&chunk[..count.min(room)]);
-    Ok(count > 0)
 }
 
 fn libc_pid(pid: u32) -> io::Result<i32> {
@@ -252,5 +354,42 @@ mod tests {
     fn a_grandchild_that_keeps_the_pipe_is_not_waited_for() {
         let ended = run(&mut sh("sleep 5 & echo done"), Duration::from_secs(60), None).unwrap();
         assert_eq!(ended.output, "done\n");
+    }
+    #[test]
+    fn what_is_written_comes_back_while_it_is_still_being_written() {
+        // Far more than the pipes hold: whoever writes all of it first waits for ever.
+        let input = vec![b'x'; 4_000_000];
+        let mut count = sh("tee /dev/stderr | wc -c");
+        let answer = ask(&mut count, &input, Duration::from_secs(60), None).unwrap();
+        assert_eq!(answer.output.trim_ascii(), b"4000000");
+        assert_eq!(answer.errors.len(), OUTPUT_BYTES_MAX);
+    }
+
+    #[test]
+    fn answer_and_warnings_are_kept_apart() {
+        let mut talk = sh("echo careful >&2; cat; exit 3");
+        let answer = ask(&mut talk, b"in", Duration::from_secs(60), None).unwrap();
+        assert_eq!((answer.output.as_slice(), answer.errors.as_str()), (&b"in"[..], "careful\n"));
+        assert_eq!(answer.status.code(), Some(3));
+    }
+
+    #[test]
+    fn a_child_without_input_sees_its_end() {
+        let answer = ask(&mut sh("cat; echo end"), b"", Duration::from_secs(60), None).unwrap();
+        assert_eq!(answer.output, b"end\n");
+    }
+
+    #[test]
+    fn a_child_that_reads_nothing_ends_as_it_likes() {
+        let input = vec![0; 1_000_000];
+        let answer = ask(&mut sh("exec <&-; exit 4"), &input, Duration::from_secs(60), None);
+        assert_eq!(answer.unwrap().status.code(), Some(4));
+    }
+
+    #[test]
+    fn a_child_that_never_reads_is_ended() {
+        let (input, timeout) = (vec![0; 1_000_000], Duration::from_millis(50));
+        let ended = ask(&mut sh("sleep 1000"), &input, timeout, None);
+        assert!(matches!(ended, Err(ProcessError::TimedOut(_))), "{ended:?}");
     }
 }

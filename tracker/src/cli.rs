@@ -4,18 +4,25 @@
 
 mod args;
 mod daemon;
+mod dep;
+mod edit;
 mod files;
 mod issues;
+mod lists;
 mod output;
+mod place;
+mod show;
+mod words;
 
 use std::process::ExitCode;
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Verb};
 use output::{Output, Trouble};
+use place::Place;
 
 /// Does what this process's arguments say and returns how the process is to end.
 pub fn main() -> ExitCode {
@@ -36,24 +43,40 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args, output: &mut Output) -> Result<Exit, Trouble> {
-    let place = args.place()?;
+    let place = Place::new(args.dir);
     match args.verb {
         Verb::Init(init) => files::init(&place, &init, output),
         Verb::Create(create) => issues::create(&place, create, output),
-        Verb::List { limit } => issues::list(&place, limit, output),
-        Verb::Show { id } => issues::show(&place, &id, output),
+        Verb::List(list) => lists::list(&place, *list, output),
+        Verb::Search(search) => lists::search(&place, &search, output),
+        Verb::Show(ids) => issues::show(&place, &ids, output),
         Verb::Update(update) => issues::update(&place, update, output),
-        Verb::Close { id } => issues::close(&place, &id, output),
-        Verb::Reopen { id } => issues::reopen(&place, &id, output),
-        Verb::Delete { id } => issues::delete(&place, &id, output),
-        Verb::Dep(dep) => issues::dep(&place, dep, output),
-        Verb::Ready { limit } => issues::ready(&place, limit, output),
-        Verb::Export { file } => files::export(&place, &file, output),
+        Verb::Edit { id, from } => edit::run(&place, &id, from.is_some(), output),
+        Verb::Close(close) => issues::close(&place, &close, output),
+        Verb::Reopen(ids) => issues::reopen(&place, &ids, output),
+        Verb::Delete(delete) => issues::delete(&place, &delete, output),
+        Verb::Restore(ids) => issues::restore(&place, &ids, output),
+        Verb::Comment(comment) => issues::comment(&place, comment, output),
+        Verb::Label(label) => issues::label(&place, label, output),
+        Verb::Dep(dep) => dep::run(&place, dep, output),
+        Verb::Ready(limited) => lists::ready(&place, &limited, output),
+        Verb::Blocked(limited) => lists::blocked(&place, &limited, output),
+        Verb::Stats => lists::stats(&place, output),
+        Verb::Export { file, force } => files::export(&place, &file, force, output),
         Verb::Import { file } => files::import(&place, &file, output),
         Verb::Sync => files::sync(&place, output),
         Verb::Config { key, value } => files::config(&place, key, value.as_deref(), output),
         Verb::Daemon(verb) => daemon::run(&place, verb, output),
+        Verb::Completions { shell } => complete(shell, output),
     }
+}
+
+fn complete(shell: clap_complete::Shell, output: &mut Output) -> Result<Exit, Trouble> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "tracker", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    output.print(&script, String::clone)?;
+    Ok(Exit::Ok)
 }
 
 /// Prints help where help was asked for, and else what is wrong with the command line.

@@ -15,8 +15,8 @@ use serde_json::json;
 pub(crate) use args::DaemonVerb;
 use args::{Changes, Serve};
 
-use super::args::Place;
 use super::output::{Output, Trouble};
+use super::place::Place;
 use crate::client::Client;
 use crate::daemon::control;
 use crate::exit_code::Exit;

@@ -9,18 +9,26 @@ use crate::failure::Failure;
 use crate::git::{Commit, Git};
 use crate::id;
 use crate::issue::Invalid;
-use crate::jsonl;
+use crate::jsonl::{self, JsonlError};
 use crate::paths::Workspace;
-use crate::store::Store;
+use crate::store::{ImportReport, PREFIX_DEFAULT, Store};
 use crate::sync::{self, GIT_TIMEOUT, SyncOptions, SyncReport};
 
-use super::args::{ConfigKey, Init, Place};
+use super::args::{ConfigKey, Init};
 use super::output::{Output, Trouble};
+use super::place::Place;
+
+/// As much of a directory's name as a person would type before each id.
+const PREFIX_CHARS: usize = 16;
 
 pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Exit, Trouble> {
     // Everything that can be wrong is looked at before anything is made.
-    if !id::is_valid_prefix(&init.prefix) {
-        return Err(Invalid::Prefix { given: init.prefix.clone() }.into());
+    let prefix = match &init.prefix {
+        Some(prefix) => prefix.clone(),
+        None => prefix_of(place.dir()),
+    };
+    if !id::is_valid_prefix(&prefix) {
+        return Err(Invalid::Prefix { given: prefix }.into());
     }
     if init.git {
         check_work_tree(place.dir())?;
@@ -28,20 +36,37 @@ pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Ex
     let workspace = Workspace::create(place.dir())?;
     let mut store = Store::open(&workspace.database())?;
     let set = store
-        .set_prefix(&init.prefix)
+        .set_prefix(&prefix)
         .and_then(|()| if init.git { store.set_git_enabled(true) } else { Ok(()) });
     let closed = store.close();
     set?;
     closed?;
-    let made =
-        serde_json::json!({ "workspace": workspace.dir(), "prefix": init.prefix, "git": init.git });
-    output.print(&made, |_| format!("initialised {}", workspace.dir().display()))?;
+    let made = serde_json::json!({
+        "workspace": workspace.dir(), "prefix": prefix, "git": init.git
+    });
+    output.print(&made, |_| {
+        format!("initialised {}, ids start with {prefix}-", workspace.dir().display())
+    })?;
     output.say(match workspace.jsonl().exists() {
-        // A fresh clone: the next sync would write what is here over what came from elsewhere.
-        true => "next: `tracker import .tracker/issues.jsonl`, before anything is synced",
+        true => "next: `tracker sync` takes in the issues of .tracker/issues.jsonl",
         false => "next: `tracker create TITLE`",
     });
     Ok(Exit::Ok)
+}
+
+/// A prefix from the name of the directory, as far as it can be one.
+fn prefix_of(dir: &Path) -> String {
+    let dir = fs::canonicalize(dir).unwrap_or_default();
+    let name = dir.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let plain: String = name
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .collect();
+    let words: Vec<_> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let prefix: String = words.join("-").chars().take(PREFIX_CHARS).collect();
+    let prefix = prefix.trim_end_matches('-');
+    if prefix.is_empty() { PREFIX_DEFAULT.into() } else { prefix.into() }
 }
 
 pub(crate) fn config(
@@ -74,13 +99,23 @@ pub(crate) fn config(
     Ok(Exit::Ok)
 }
 
-pub(crate) fn export(place: &Place, file: &Path, output: &mut Output) -> Result<Exit, Trouble> {
+pub(crate) fn export(
+    place: &Place,
+    file: &Path,
+    force: bool,
+    output: &mut Output,
+) -> Result<Exit, Trouble> {
     if file == Path::new("-") {
         let mut out = io::BufWriter::new(io::stdout().lock());
         place.with_store(|store, _| Ok(jsonl::export(store, &mut out)?))?;
         return Ok(Exit::Ok);
     }
-    let exported = place.with_store(|store, _| Ok(jsonl::export_file(store, file)?))?;
+    let exported = place.with_store(|store, _| {
+        if !force && let Some(loss) = jsonl::loss(store, file)? {
+            return Err(JsonlError::Lossy { path: file.into(), loss }.into());
+        }
+        Ok(jsonl::export_file(store, file)?)
+    })?;
     output.print(&exported, |exported| {
         format!("exported {} issues to {}", exported.issues, file.display())
     })?;
@@ -94,13 +129,19 @@ pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<
             false => jsonl::import_file(store, file)?,
         })
     })?;
-    output.print(&report, |report| {
-        format!(
-            "imported: {} new, {} changed, {} the same, {} kept because they changed here later",
-            report.created, report.updated, report.unchanged, report.kept
-        )
-    })?;
+    output.print(&report, |report| format!("imported: {}", taken(report)))?;
+    if !report.cycle.is_empty() {
+        let cycle = report.cycle.join(" -> ");
+        output.say(&format!("there is a cycle now: {cycle}; `tracker dep cycles` lists them"));
+    }
     Ok(Exit::Ok)
+}
+
+fn taken(report: &ImportReport) -> String {
+    format!(
+        "{} new, {} changed, {} the same, {} kept as they are here",
+        report.created, report.updated, report.unchanged, report.kept
+    )
 }
 
 pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> {
@@ -118,6 +159,9 @@ fn in_words(report: &SyncReport) -> String {
         }
         None => "synced: the file is up to date".into(),
     };
+    if let Some(imported) = &report.imported {
+        text += &format!("; taken in from it: {}", taken(imported));
+    }
     match report.commit {
         Some(Commit::Done) => text += ", committed",
         Some(Commit::Unchanged) => text += ", nothing to commit",

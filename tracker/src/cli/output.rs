@@ -46,7 +46,8 @@ impl Output {
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
         }
-        let mut out = io::stdout().lock();
+        // Colours reach a terminal, and nothing else, and not where NO_COLOR is set.
+        let mut out = anstream::AutoStream::auto(io::stdout().lock());
         out.write_all(&bytes)?;
         out.flush()?;
         Ok(())

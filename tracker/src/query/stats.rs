@@ -50,6 +50,15 @@ impl Store {
         })
     }
 
+    /// Every label and how many issues have it, the most used first.
+    pub fn labels(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT label, count(*) FROM labels JOIN issues ON issues.id = labels.issue_id
+                   WHERE issues.status <> 'tombstone' GROUP BY label ORDER BY 2 DESC, 1";
+        collect(self.connection(), self.path(), sql, [], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        })
+    }
+
     fn counts(&self, column: &str, condition: &str) -> Result<BTreeMap<String, u64>, StoreError> {
         let sql = format!(
             "SELECT CAST({column} AS TEXT), count(*) FROM issues {condition} GROUP BY {column}"

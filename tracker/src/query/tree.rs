@@ -1,5 +1,7 @@
 //! What an issue depends on, and what that depends on, as a tree.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::issue::Status;
@@ -45,9 +47,19 @@ impl Store {
     pub fn tree(&self, id: &str, direction: Direction) -> Result<Node, StoreError> {
         self.read(|| {
             let id = resolve(self.connection(), self.path(), id)?;
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             self.node(id, None, direction, &mut seen, 0)
         })
+    }
+
+    /// The nearest of the tree alone: what an issue depends on, or what depends on it.
+    pub(crate) fn neighbours(
+        &self,
+        id: &str,
+        direction: Direction,
+    ) -> Result<Vec<Node>, StoreError> {
+        let mut seen = BTreeSet::new();
+        Ok(self.node(id.into(), None, direction, &mut seen, DEPTH_MAX - 1)?.children)
     }
 
     fn node(
@@ -55,7 +67,7 @@ impl Store {
         id: String,
         kind: Option<String>,
         direction: Direction,
-        seen: &mut std::collections::BTreeSet<String>,
+        seen: &mut BTreeSet<String>,
         depth: usize,
     ) -> Result<Node, StoreError> {
         let (connection, path) = (self.connection(), self.path());

@@ -1,0 +1,48 @@
+//! The directory a command works in or above.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::output::Trouble;
+use crate::failure::Failure;
+use crate::paths::Workspace;
+use crate::store::Store;
+
+/// How long a command waits for others who write: they take turns, so it comes to its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(dir: Option<PathBuf>) -> Self {
+        Self { dir: dir.unwrap_or_else(|| ".".into()) }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn workspace(&self) -> Result<Workspace, Trouble> {
+        Workspace::find(&self.dir).map_err(|error| Failure::from(&error).into())
+    }
+
+    /// Opens the store of the workspace, lets `body` use it and closes it.
+    pub(crate) fn with_store<T>(
+        &self,
+        body: impl FnOnce(&mut Store, &Workspace) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let workspace = self.workspace()?;
+        let mut store = Store::open_existing(&workspace.database())?;
+        let done = store
+            .set_busy_timeout(PATIENCE)
+            .map_err(Trouble::from)
+            .and_then(|()| body(&mut store, &workspace));
+        let closed = store.close();
+        let value = done?;
+        closed?;
+        Ok(value)
+    }
+}

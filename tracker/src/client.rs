@@ -25,9 +25,11 @@ use crate::daemon::FileId;
 use crate::issue::{Dependency, DependencyKind, Issue, IssuePatch, NewIssue};
 use crate::paths::Workspace;
 use crate::protocol::{
-    DepParams, Hello, HelloParams, IdParams, LINE_BYTES_MAX, LimitParams, Metrics,
-    PROTOCOL_VERSION, RpcError, Status, UpdateParams,
+    CommentParams, DepParams, DepRemoveParams, Hello, HelloParams, IdParams, LINE_BYTES_MAX,
+    LimitParams, Metrics, PROTOCOL_VERSION, ReasonParams, RpcError, SearchParams, Status,
+    TreeParams, UpdateParams,
 };
+use crate::query::{Blocked, Direction, Filter, Node, Stats};
 use crate::sync::SyncReport;
 
 /// How long a client waits for an answer: longer than the daemon lets a request take.
@@ -227,7 +229,17 @@ impl Client {
 
     /// All issues, most urgent first.
     pub fn list(&mut self, limit: Option<u32>) -> Result<Vec<Issue>, ClientError> {
-        self.typed("list", &LimitParams { limit })
+        self.find(&Filter::first(limit))
+    }
+
+    /// The issues that pass a filter, in its order.
+    pub fn find(&mut self, filter: &Filter) -> Result<Vec<Issue>, ClientError> {
+        self.typed("list", filter)
+    }
+
+    /// The issues that hold every word, best match first.
+    pub fn search(&mut self, text: &str, limit: Option<u32>) -> Result<Vec<Issue>, ClientError> {
+        self.typed("search", &SearchParams { text: text.into(), limit })
     }
 
     /// One issue.
@@ -242,7 +254,7 @@ impl Client {
 
     /// Closes an issue (and not this client, which closes when dropped).
     pub fn close_issue(&mut self, id: &str) -> Result<Issue, ClientError> {
-        self.typed("close", &IdParams { id: id.into() })
+        self.typed("close", &ReasonParams { id: id.into(), reason: None })
     }
 
     /// Opens a closed issue again.
@@ -252,7 +264,18 @@ impl Client {
 
     /// Deletes an issue.
     pub fn delete(&mut self, id: &str) -> Result<Issue, ClientError> {
-        self.typed("delete", &IdParams { id: id.into() })
+        self.typed("delete", &ReasonParams { id: id.into(), reason: None })
+    }
+
+    /// Brings a deleted issue back.
+    pub fn restore(&mut self, id: &str) -> Result<Issue, ClientError> {
+        self.typed("restore", &IdParams { id: id.into() })
+    }
+
+    /// Adds a comment to an issue.
+    pub fn comment(&mut self, id: &str, author: &str, text: &str) -> Result<Issue, ClientError> {
+        let (id, author, text) = (id.into(), author.into(), text.into());
+        self.typed("comment", &CommentParams { id, author, text })
     }
 
     /// Makes one issue depend on another.
@@ -263,6 +286,32 @@ impl Client {
         kind: DependencyKind,
     ) -> Result<Dependency, ClientError> {
         self.typed("dep.add", &DepParams { id: id.into(), depends_on: depends_on.into(), kind })
+    }
+
+    /// Takes away the dependencies of one issue on another.
+    pub fn remove_dependency(
+        &mut self,
+        id: &str,
+        depends_on: &str,
+        kind: Option<DependencyKind>,
+    ) -> Result<Vec<Dependency>, ClientError> {
+        let (id, depends_on) = (id.into(), depends_on.into());
+        self.typed("dep.remove", &DepRemoveParams { id, depends_on, kind })
+    }
+
+    /// What an issue depends on, or what depends on it, as a tree.
+    pub fn tree(&mut self, id: &str, direction: Direction) -> Result<Node, ClientError> {
+        self.typed("dep.tree", &TreeParams { id: id.into(), direction })
+    }
+
+    /// What waits for others.
+    pub fn blocked(&mut self, limit: Option<u32>) -> Result<Vec<Blocked>, ClientError> {
+        self.typed("blocked", &LimitParams { limit })
+    }
+
+    /// How many issues are what.
+    pub fn stats(&mut self) -> Result<Stats, ClientError> {
+        self.typed("stats", &json!({}))
     }
 
     /// What could be started on.

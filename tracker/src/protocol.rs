@@ -23,7 +23,10 @@ use crate::daemon::FileId;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 
-pub use call::{Call, DepParams, IdParams, LimitParams, UpdateParams};
+pub use call::{
+    Call, CommentParams, DepParams, DepRemoveParams, IdParams, LimitParams, ReasonParams,
+    SearchParams, TreeParams, UpdateParams,
+};
 
 /// Raised when a message changes its meaning.
 pub const PROTOCOL_VERSION: u32 = 2;

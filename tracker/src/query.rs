@@ -70,21 +70,14 @@ impl Store {
     /// blocks them. Most urgent first, at most `limit`.
     pub fn ready(&self, limit: Option<u32>) -> Result<Vec<Issue>, StoreError> {
         let limit = limit.map_or(-1, i64::from);
-        let rest = format!(
-            "WHERE status IN ('open', 'in_progress') AND NOT EXISTS (SELECT 1 {OPEN_BLOCKERS})
-             {BY_URGENCY}"
-        );
-        self.issues(&rest, [limit])
+        self.issues(&format!("WHERE {} {BY_URGENCY}", ready()), [limit])
     }
 
     /// Issues that are not closed and wait for one that is not either. Most urgent first, at most
     /// `limit`.
     pub fn blocked(&self, limit: Option<u32>) -> Result<Vec<Blocked>, StoreError> {
         let limit = limit.map_or(-1, i64::from);
-        let rest = format!(
-            "WHERE status NOT IN ('closed', 'tombstone') AND EXISTS (SELECT 1 {OPEN_BLOCKERS})
-             {BY_URGENCY}"
-        );
+        let rest = format!("WHERE {} {BY_URGENCY}", blocked());
         let blockers = format!(
             "SELECT other.id {} ORDER BY other.id",
             OPEN_BLOCKERS.replace("issues.id", "?1")
@@ -106,15 +99,18 @@ impl Store {
 
     /// How many issues there are, without the deleted ones.
     pub fn count(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM issues WHERE status <> 'tombstone'";
-        let counted = collect(self.connection(), self.path(), sql, [], |row| row.get::<_, i64>(0))?;
-        Ok(counted.first().copied().unwrap_or(0).unsigned_abs())
+        self.count_where("status <> 'tombstone'")
     }
 
     /// How many lines the file has: deleted issues are in it too.
     pub(crate) fn lines(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM issues";
-        let counted = collect(self.connection(), self.path(), sql, [], |row| row.get::<_, i64>(0))?;
+        self.count_where("true")
+    }
+
+    fn count_where(&self, condition: &str) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count(*) FROM issues WHERE {condition}");
+        let counted =
+            collect(self.connection(), self.path(), &sql, [], |row| row.get::<_, i64>(0))?;
         Ok(counted.first().copied().unwrap_or(0).unsigned_abs())
     }
 
@@ -170,6 +166,16 @@ impl Store {
             })?;
         rows.iter().map(|(id, line)| read_line(self.path(), id, line)).collect()
     }
+}
+
+/// That somebody could start on it or is at it.
+fn ready() -> String {
+    format!("status IN ('open', 'in_progress') AND NOT EXISTS (SELECT 1 {OPEN_BLOCKERS})")
+}
+
+/// That it is not closed and waits for something that is not either.
+fn blocked() -> String {
+    format!("status NOT IN ('closed', 'tombstone') AND EXISTS (SELECT 1 {OPEN_BLOCKERS})")
 }
 
 /// Refuses the edge `id -> depends_on` if there is a way back.

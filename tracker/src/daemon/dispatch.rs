@@ -11,6 +11,7 @@ use super::metrics;
 use super::worker::JobLost;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::issue::{self, IssuePatch};
 use crate::protocol::{Call, Outcome, RpcError};
 use crate::store::{Store, StoreError};
 
@@ -71,16 +72,32 @@ fn on_store_in_place(shared: &Shared, store: &mut Store, call: Call) -> Outcome 
 fn on_store(store: &mut Store, call: Call) -> Outcome {
     match call {
         Call::Create(new) => answer(store.create(new)),
-        Call::List(params) => answer(store.list(params.limit)),
+        Call::List(filter) => answer(store.find(&filter)),
+        Call::Search(params) => answer(store.search(&params.text, params.limit)),
         Call::Show(params) => answer(store.show(&params.id)),
         Call::Update(params) => answer(store.update(&params.id, &params.patch)),
-        Call::Close(params) => answer(store.close_issue(&params.id)),
+        Call::Close(params) => {
+            let close_reason = params.reason;
+            let patch = IssuePatch { close_reason, ..IssuePatch::status(issue::Status::Closed) };
+            answer(store.update(&params.id, &patch))
+        }
         Call::Reopen(params) => answer(store.reopen_issue(&params.id)),
-        Call::Delete(params) => answer(store.delete(&params.id, None)),
+        Call::Delete(params) => answer(store.delete(&params.id, params.reason.as_deref())),
+        Call::Restore(params) => answer(store.restore(&params.id)),
+        Call::Comment(params) => answer(store.comment(&params.id, &params.author, &params.text)),
         Call::DepAdd(params) => {
             answer(store.add_dependency(&params.id, &params.depends_on, params.kind))
         }
+        Call::DepRemove(params) => {
+            let kind = params.kind.as_ref();
+            answer(store.remove_dependency(&params.id, &params.depends_on, kind))
+        }
+        Call::DepTree(params) => answer(store.tree(&params.id, params.direction)),
+        Call::DepCycles => answer(store.cycles()),
         Call::Ready(params) => answer(store.ready(params.limit)),
+        Call::Blocked(params) => answer(store.blocked(params.limit)),
+        Call::Labels => answer(store.labels()),
+        Call::Stats => answer(store.stats()),
         Call::Hello(_)
         | Call::Ping
         | Call::Status

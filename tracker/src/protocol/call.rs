@@ -5,91 +5,97 @@ use serde_json::Value;
 
 use super::{HelloParams, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError};
 use crate::issue::{DependencyKind, IssuePatch, NewIssue};
+use crate::query::{Direction, Filter};
 
-/// What a client can ask for.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Call {
-    /// `hello {token?}`: who are you, and may I?
-    Hello(HelloParams),
-    /// `ping`: are you there?
-    Ping,
-    /// `status`: how are you?
-    Status,
-    /// `create {title, ...}`.
-    Create(NewIssue),
-    /// `list {limit?}`.
-    List(LimitParams),
-    /// `show {id}`.
-    Show(IdParams),
-    /// `update {id, ...}`.
-    Update(UpdateParams),
-    /// `close {id}`.
-    Close(IdParams),
-    /// `reopen {id}`.
-    Reopen(IdParams),
-    /// `delete {id}`.
-    Delete(IdParams),
-    /// `dep.add {id, depends_on, type?}`.
-    DepAdd(DepParams),
-    /// `ready {limit?}`.
-    Ready(LimitParams),
-    /// `sync`: now, not at the next tick.
-    Sync,
-    /// `metrics`: numbers, as OpenMetrics text.
-    Metrics,
-    /// `shutdown`: end, after answering.
-    Shutdown,
+macro_rules! calls {
+    ($($(#[$doc:meta])* $method:literal => $call:ident $(($params:ty))?,)+) => {
+        /// What a client can ask for.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Call {
+            $($(#[$doc])* $call $(($params))?,)+
+        }
+
+        impl Call {
+            /// Every method.
+            pub const METHODS: &[&str] = &[$($method),+];
+
+            /// The call a method and its parameters mean.
+            pub fn parse(method: &str, params: Value) -> Result<Self, RpcError> {
+                // No parameters, `null` and `{}` are the same to a caller.
+                let params =
+                    if params.is_null() { Value::Object(Default::default()) } else { params };
+                match method {
+                    $($method => Ok(Self::$call $((parse_params::<$params>(params)?))?),)+
+                    other => {
+                        let methods = Self::METHODS.join(", ");
+                        let message = format!("no method `{other}`; there are {methods}");
+                        Err(RpcError { code: METHOD_NOT_FOUND, message, data: None })
+                    }
+                }
+            }
+
+            /// The method.
+            pub fn method(&self) -> &'static str {
+                match self {
+                    $(calls!(@pattern $call $(($params))?) => $method,)+
+                }
+            }
+        }
+    };
+    (@pattern $call:ident) => { Self::$call };
+    (@pattern $call:ident ($params:ty)) => { Self::$call(_) };
 }
 
-impl Call {
-    /// The call a method and its parameters mean.
-    pub fn parse(method: &str, params: Value) -> Result<Self, RpcError> {
-        // No parameters, `null` and `{}` are the same to a caller.
-        let params = if params.is_null() { Value::Object(Default::default()) } else { params };
-        Ok(match method {
-            "hello" => Self::Hello(parse_params(params)?),
-            "ping" => Self::Ping,
-            "status" => Self::Status,
-            "create" => Self::Create(parse_params(params)?),
-            "list" => Self::List(parse_params(params)?),
-            "show" => Self::Show(parse_params(params)?),
-            "update" => Self::Update(parse_params(params)?),
-            "close" => Self::Close(parse_params(params)?),
-            "reopen" => Self::Reopen(parse_params(params)?),
-            "delete" => Self::Delete(parse_params(params)?),
-            "dep.add" => Self::DepAdd(parse_params(params)?),
-            "ready" => Self::Ready(parse_params(params)?),
-            "sync" => Self::Sync,
-            "metrics" => Self::Metrics,
-            "shutdown" => Self::Shutdown,
-            other => {
-                let message = format!("no method `{other}`");
-                return Err(RpcError { code: METHOD_NOT_FOUND, message, data: None });
-            }
-        })
-    }
-
-    /// The method.
-    pub fn method(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "hello",
-            Self::Ping => "ping",
-            Self::Status => "status",
-            Self::Create(_) => "create",
-            Self::List(_) => "list",
-            Self::Show(_) => "show",
-            Self::Update(_) => "update",
-            Self::Close(_) => "close",
-            Self::Reopen(_) => "reopen",
-            Self::Delete(_) => "delete",
-            Self::DepAdd(_) => "dep.add",
-            Self::Ready(_) => "ready",
-            Self::Sync => "sync",
-            Self::Metrics => "metrics",
-            Self::Shutdown => "shutdown",
-        }
-    }
+calls! {
+    /// Who are you, and may I?
+    "hello" => Hello(HelloParams),
+    /// Are you there?
+    "ping" => Ping,
+    /// How are you?
+    "status" => Status,
+    /// A new issue.
+    "create" => Create(NewIssue),
+    /// Issues that are like this.
+    "list" => List(Box<Filter>),
+    /// Issues with these words.
+    "search" => Search(SearchParams),
+    /// One issue.
+    "show" => Show(IdParams),
+    /// Another title, status, label ...
+    "update" => Update(Box<UpdateParams>),
+    /// It is done.
+    "close" => Close(ReasonParams),
+    /// It is not.
+    "reopen" => Reopen(IdParams),
+    /// It should not be there.
+    "delete" => Delete(ReasonParams),
+    /// It should.
+    "restore" => Restore(IdParams),
+    /// A remark.
+    "comment" => Comment(CommentParams),
+    /// One issue depends on another.
+    "dep.add" => DepAdd(DepParams),
+    /// It does not any more.
+    "dep.remove" => DepRemove(DepRemoveParams),
+    /// What an issue depends on, or what depends on it, as a tree.
+    "dep.tree" => DepTree(TreeParams),
+    /// Dependencies that go in a circle.
+    "dep.cycles" => DepCycles,
+    /// What could be started on.
+    "ready" => Ready(LimitParams),
+    /// What waits for others.
+    "blocked" => Blocked(LimitParams),
+    /// Labels, and how many issues have them.
+    "labels" => Labels,
+    /// How many issues are what.
+    "stats" => Stats,
+    /// Now, not at the next tick.
+    "sync" => Sync,
+    /// Numbers, as OpenMetrics text.
+    "metrics" => Metrics,
+    /// End, after answering.
+    "shutdown" => Shutdown,
 }
 
 /// Parameters that are an id.
@@ -107,6 +113,40 @@ pub struct LimitParams {
     /// At most so many.
     #[serde(default)]
     pub limit: Option<u32>,
+}
+
+/// Parameters of `close` and `delete`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonParams {
+    /// An id or its unique start.
+    pub id: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Parameters of `search`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchParams {
+    /// The words.
+    pub text: String,
+    /// At most so many.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Parameters of `comment`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommentParams {
+    /// An id or its unique start.
+    pub id: String,
+    /// Who says it.
+    pub author: String,
+    /// What is said.
+    pub text: String,
 }
 
 /// Parameters of `update`.
@@ -132,6 +172,30 @@ pub struct DepParams {
     pub kind: DependencyKind,
 }
 
+/// Parameters of `dep.remove`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepRemoveParams {
+    /// The issue that waits.
+    pub id: String,
+    /// What it is to wait for no more.
+    pub depends_on: String,
+    /// Only edges of this kind; all if it is absent.
+    #[serde(default, rename = "type")]
+    pub kind: Option<DependencyKind>,
+}
+
+/// Parameters of `dep.tree`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeParams {
+    /// The root.
+    pub id: String,
+    /// Which way it grows.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
 fn parse_params<T: serde::de::DeserializeOwned>(params: Value) -> Result<T, RpcError> {
     serde_json::from_value(params).map_err(|error| RpcError {
         code: INVALID_PARAMS,
@@ -146,7 +210,7 @@ mod tests {
 
     #[test]
     fn calls_name_what_is_wrong_with_them() {
-        assert_eq!(Call::parse("list", Value::Null), Ok(Call::List(LimitParams::default())));
+        assert_eq!(Call::parse("list", Value::Null), Ok(Call::List(Box::default())));
         assert_eq!(Call::parse("nope", Value::Null).unwrap_err().code, METHOD_NOT_FOUND);
         let missing = Call::parse("show", Value::Null).unwrap_err();
         assert!(missing.message.contains("`id`"), "{missing}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{blocked, ready};
 use crate::store::{Store, StoreError, collect};
 
 /// How many issues there are, by what they are.
@@ -41,8 +42,8 @@ impl Store {
                 issues: by_status.values().sum(),
                 by_type: self.counts("issue_type", live)?,
                 by_priority: self.counts("priority", live)?,
-                ready: self.ready(None)?.len() as u64,
-                blocked: self.blocked(None)?.len() as u64,
+                ready: self.count_where(&ready())?,
+                blocked: self.count_where(&blocked())?,
                 deleted,
                 unsynced: self.dirty()?.issues,
                 by_status,

@@ -29,13 +29,13 @@ pub struct Node {
     /// Where it stands; nothing for one that is not here.
     pub status: Option<String>,
     /// What the edge to it means; nothing for the root.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Whether it is further up or was shown before, so that its children are left out.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_repeated: bool,
     /// What comes below.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
 }
 

@@ -34,7 +34,7 @@ pub fn read_file(path: &Path) -> Result<Vec<Issue>, JsonlError> {
 /// Reads issues from `input`; `path` is only its name in errors.
 pub fn read(path: &Path, input: impl BufRead) -> Result<Vec<Issue>, JsonlError> {
     let mut issues = Vec::new();
-    each(path, input, |issue| {
+    each(path, input, |issue, _| {
         issues.push(issue);
         Ok(())
     })?;
@@ -54,7 +54,7 @@ pub fn import(
     path: &Path,
     input: impl BufRead,
 ) -> Result<ImportReport, JsonlError> {
-    store.import_with(|importer| each(path, input, |issue| importer.take(issue)))
+    store.import_with(|importer| each(path, input, |issue, line| importer.take(issue, Some(line))))
 }
 
 /// What a file holds and a database does not.
@@ -99,8 +99,8 @@ pub fn loss(store: &Store, path: &Path) -> Result<Option<Loss>, JsonlError> {
         each_line(path, open(path)?, |_, parsed| {
             match parsed {
                 Err(_) => loss.unreadable += 1,
-                Ok(issue) if issue.is_expired(now) => {}
-                Ok(issue) => match store.any_version(&issue.id)? {
+                Ok((issue, _)) if issue.is_expired(now) => {}
+                Ok((issue, _)) => match store.any_version(&issue.id)? {
                     None => loss.missing += 1,
                     Some(here) if here.updated_at < issue.updated_at => loss.newer += 1,
                     Some(_) => {}
@@ -121,13 +121,13 @@ fn open(path: &Path) -> Result<impl BufRead + use<>, JsonlError> {
 fn each(
     path: &Path,
     input: impl BufRead,
-    mut consume: impl FnMut(Issue) -> Result<(), StoreError>,
+    mut consume: impl FnMut(Issue, &str) -> Result<(), StoreError>,
 ) -> Result<(), JsonlError> {
     let mut problems = Vec::new();
     let mut is_conflicted = false;
     each_line(path, input, |line, parsed| {
         match parsed {
-            Ok(issue) if problems.is_empty() => consume(issue)?,
+            Ok((issue, text)) if problems.is_empty() => consume(issue, text)?,
             Ok(_) => {}
             Err(what) => {
                 is_conflicted |= what == CONFLICT;
@@ -147,7 +147,7 @@ fn each(
 fn each_line(
     path: &Path,
     mut input: impl BufRead,
-    mut consume: impl FnMut(usize, Result<Issue, String>) -> Result<bool, JsonlError>,
+    mut consume: impl FnMut(usize, Result<(Issue, &str), String>) -> Result<bool, JsonlError>,
 ) -> Result<(), JsonlError> {
     let mut text = Vec::new();
     for line in 1.. {
@@ -166,8 +166,8 @@ fn each_line(
 
 const CONFLICT: &str = "a conflict marker: finish the merge first";
 
-/// One line as an issue; `None` for an empty one.
-fn parse(line: &[u8]) -> Option<Result<Issue, String>> {
+/// One line as an issue and its bare text; `None` for an empty one.
+fn parse(line: &[u8]) -> Option<Result<(Issue, &str), String>> {
     let Ok(text) = std::str::from_utf8(line) else { return Some(Err("not UTF-8".into())) };
     // A byte order mark is not to be seen and no part of the first issue.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
@@ -182,7 +182,7 @@ fn parse(line: &[u8]) -> Option<Result<Issue, String>> {
         .map_err(|error| error.to_string().replace(" at line 1 column ", ", column "));
     Some(issue.and_then(|issue| {
         issue.check_file().map_err(|error| error.to_string())?;
-        Ok(issue)
+        Ok((issue, text))
     }))
 }
 

@@ -54,7 +54,9 @@ impl Store {
         &mut self,
         issues: impl IntoIterator<Item = Issue>,
     ) -> Result<ImportReport, StoreError> {
-        self.import_with(|importer| issues.into_iter().try_for_each(|issue| importer.take(issue)))
+        self.import_with(|importer| {
+            issues.into_iter().try_for_each(|issue| importer.take(issue, None))
+        })
     }
 
     /// The same for whoever has one issue after the other; an error of `body` changes nothing.
@@ -80,35 +82,42 @@ impl Store {
 }
 
 impl Importer<'_> {
-    /// Takes over one issue.
-    pub(crate) fn take(&mut self, mut issue: Issue) -> Result<(), StoreError> {
+    /// Takes over one issue, with the line it was read from if it comes from a file.
+    ///
+    /// The line is kept as it is until the issue changes: whatever wrote it, in whatever order and
+    /// with whatever times of day, finds it again.
+    pub(crate) fn take(&mut self, mut issue: Issue, line: Option<&str>) -> Result<(), StoreError> {
         issue.normalise();
         issue.check_file()?;
         let Some(here) = self.scope.load(&issue.id)? else {
-            // A deletion of long ago need not be remembered any more, hence not begin to be.
-            if issue.is_expired(self.now) {
-                self.report.unchanged += 1;
-                return Ok(());
-            }
             self.report.created += 1;
-            return self.put(&issue, None);
+            return self.put(&issue, None, line);
         };
         if here == issue {
             self.report.unchanged += 1;
-            return Ok(());
+            return match line {
+                Some(line) => self.scope.put_line(&issue, line),
+                None => Ok(()),
+            };
         }
-        let merged = merged(&here, issue, self.now);
+        let merged = merged(&here, issue.clone(), self.now);
         if merged == here {
             self.report.kept += 1;
             return Ok(());
         }
         self.report.updated += 1;
-        self.put(&merged, Some(&here))
+        let line = line.filter(|_| merged == issue);
+        self.put(&merged, Some(&here), line)
     }
 
-    fn put(&mut self, issue: &Issue, before: Option<&Issue>) -> Result<(), StoreError> {
+    fn put(
+        &mut self,
+        issue: &Issue,
+        before: Option<&Issue>,
+        line: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.has_new_edges |= !issue.dependencies.is_empty();
-        self.scope.put(issue, before)
+        self.scope.put_as(issue, before, line)
     }
 }
 

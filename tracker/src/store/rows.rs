@@ -1,5 +1,6 @@
 //! Issues as rows: read one, find one by what a person typed, write one.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
@@ -104,6 +105,16 @@ impl Scope<'_> {
 
     /// Writes an issue over what it was before.
     pub(super) fn put(&self, issue: &Issue, before: Option<&Issue>) -> Result<(), StoreError> {
+        self.put_as(issue, before, None)
+    }
+
+    /// The same, as a line that is this issue in the words of somebody else.
+    pub(super) fn put_as(
+        &self,
+        issue: &Issue,
+        before: Option<&Issue>,
+        line: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.run(
             "INSERT OR REPLACE INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             (
@@ -117,11 +128,21 @@ impl Scope<'_> {
                 issue.created_at.as_microsecond(),
                 issue.updated_at.as_microsecond(),
                 issue.closed_at.map(|at| at.as_microsecond()),
-                issue.to_line(),
+                line.map_or_else(|| Cow::Owned(issue.to_line()), Cow::Borrowed),
             ),
         )?;
         self.put_labels(issue, before)?;
         self.put_dependencies(issue, before)
+    }
+
+    /// Lets an issue be this line, which says the same in other words, if it is not already.
+    pub(super) fn put_line(&self, issue: &Issue, line: &str) -> Result<(), StoreError> {
+        let is_other = self
+            .connection()
+            .prepare_cached("SELECT 1 FROM issues WHERE id = ?1 AND line <> ?2")
+            .and_then(|mut statement| statement.exists((&issue.id, line)))
+            .map_err(|error| self.failed(error))?;
+        if is_other { self.put_as(issue, Some(issue), Some(line)) } else { Ok(()) }
     }
 
     /// Forgets an issue altogether.

@@ -3,7 +3,8 @@
 //! ```text
 //! place    where the file lies: git directory, object database, path from the top     rev-parse
 //!          not while a merge, a rebase ..., another git or an editor of its is at work
-//! status   branch, tip, and the file's entry in tip and index; the same? -> Unchanged    status
+//! status   branch, tip, and the file's entry in tip and index                             status
+//!          git sees no change, and the content is the tip's -> Unchanged   ls-tree, hash-object
 //! new objects, in a quarantine beside the object database:
 //!   the file's blob, as `git add` would store it; as in the tip? -> Unchanged       hash-object
 //!   trees and commit, without any index             var (author, committer), fast-import
@@ -38,7 +39,7 @@ use crate::git::call::Caller;
 use crate::git::import::Import;
 use crate::git::place::Place;
 use crate::git::quarantine::Quarantine;
-use crate::git::status::{Entry, Status};
+use crate::git::status::{Entry, Sides, Status};
 use crate::process::{Interrupt, ProcessError};
 
 /// How often a commit is begun anew because the repository moved under it.
@@ -138,8 +139,8 @@ impl Git<'_> {
 
     /// Commits `path`, relative to the root, to the branch that HEAD names, and nothing else.
     ///
-    /// Two processes if nothing has changed since the last commit; nine with what git itself
-    /// starts for a commit.
+    /// Four processes if nothing has changed since the last commit; nine, with the one that git
+    /// itself starts, for a commit.
     /// Call it again after every error: what is half done is then finished or was never begun.
     pub fn commit_path(&self, path: &Path, message: &str) -> Result<Commit, GitError> {
         commit(&Caller::new(self), path, message)
@@ -172,19 +173,30 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     let before = place.glance();
     place.check_at_rest()?;
     let status = Status::read(&caller, &place.name)?;
-    let (branch, entry) = match (status.branch, status.entry) {
-        (_, Entry::Ignored) => return Err(GitError::Ignored { path: path.into() }),
-        (_, Entry::Unmerged) => return Err(off("the file has a merge conflict in git")),
-        (None, _) => return Err(off("HEAD is detached, no branch is checked out")),
-        (Some(_), Entry::Same) => return Ok(Some(Commit::Unchanged)),
-        (Some(branch), Entry::Differs(entry)) => (branch, entry),
+    let branch = status.branch.ok_or_else(|| off("HEAD is detached, no branch is checked out"))?;
+    let hash = |caller: &Caller<'_>, options: &[&str]| {
+        let call = caller.call("hash-object").args(options.iter().copied());
+        call.arg("--").arg(&place.name).oid()
+    };
+    let sides = match status.entry {
+        Entry::Ignored => return Err(GitError::Ignored { path: path.into() }),
+        Entry::Unmerged => return Err(off("the file has a merge conflict in git")),
+        Entry::Differs(sides) => sides,
+        // So git says by the file's times, and they can lie.
+        Entry::Same => {
+            let sides = Sides::of_head(&caller, &place.name)?;
+            let now = sides.new_blob(hash(&caller, &[])?);
+            if sides.tip.as_ref() == Some(&now) {
+                return Ok(Some(Commit::Unchanged));
+            }
+            sides
+        }
     };
 
     let quarantine = Quarantine::beside(&place.objects)?;
     let inside = caller.with(quarantine.environment());
-    let oid = inside.call("hash-object").args(["-w", "--"]).arg(&place.name).oid()?;
-    let new = entry.new_blob(oid);
-    if entry.tip.as_ref() == Some(&new) {
+    let new = sides.new_blob(hash(&inside, &["-w"])?);
+    if sides.tip.as_ref() == Some(&new) {
         return Ok(Some(Commit::Unchanged));
     }
     let import = Import { tip: status.tip.as_deref(), blob: &new, path: &place.path, message };
@@ -194,7 +206,7 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     }
     quarantine.release()?;
     // Where it did not follow the tip, its user has staged something for the file: that stays.
-    if entry.index == entry.tip {
+    if sides.index == sides.tip {
         new.enter_index(&caller, &place.path)?;
     }
     let moved = move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;

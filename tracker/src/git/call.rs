@@ -9,16 +9,13 @@ use crate::git::{Git, GitError};
 use crate::process::{self, Answer};
 
 /// Settings that hold for our calls only.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 6] = [
     // No `reference-transaction` and no `post-index-change` of anybody's.
     "core.hooksPath=/dev/null",
     "gc.auto=0",
     "maintenance.auto=false",
     // It would be started, and stay.
     "core.fsmonitor=false",
-    // All of a file's stat decides whether it is looked into, so that no old time hides a change.
-    "core.checkStat=default",
-    "core.trustctime=true",
     // A handful of objects makes no pack, whatever is set for fetches.
     "fastimport.unpackLimit=100",
     // Whether a line end would come back as it was is for `git add` to ask, where a person reads.

@@ -21,7 +21,8 @@ pub(super) struct Status {
 /// What git knows of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It is the same in the tip, in the index and in the work tree.
+    /// It is the same in the tip and in the index, and git takes the work tree's for the same
+    /// too, going by its size, times and inode.
     Same,
     /// It is not.
     Differs(Sides),
@@ -66,11 +67,13 @@ impl Status {
             "--",
         ];
         let answer = caller.call("status").args(options).arg(name).answer()?;
-        parse(&answer).ok_or_else(|| GitError::Refused {
-            verb: "status",
-            output: format!("not understood: {}", String::from_utf8_lossy(&answer)),
-        })
+        parse(&answer).ok_or_else(|| not_understood("status", &answer))
     }
+}
+
+fn not_understood(verb: &'static str, answer: &[u8]) -> GitError {
+    let output = format!("not understood: {}", String::from_utf8_lossy(answer));
+    GitError::Refused { verb, output }
 }
 
 fn parse(answer: &[u8]) -> Option<Status> {
@@ -118,7 +121,22 @@ fn sides(record: &[u8]) -> Option<Sides> {
     })
 }
 
+/// `<mode> <type> <object>\t<name>`.
+fn tree_entry(record: &[u8]) -> Option<Blob> {
+    let entry = record.split(|byte| *byte == b'\t').next()?;
+    let entry = std::str::from_utf8(entry).ok()?;
+    let [mode, _, oid] = entry.split(' ').collect::<Vec<_>>()[..] else { return None };
+    Some(Blob { mode: mode.into(), oid: oid.into() })
+}
+
 impl Sides {
+    /// A file that is the same in tip and index.
+    pub(super) fn of_head(caller: &Caller<'_>, name: &OsStr) -> Result<Self, GitError> {
+        let answer = caller.call("ls-tree").args(["-z", "HEAD", "--"]).arg(name).answer()?;
+        let blob = tree_entry(&answer).ok_or_else(|| not_understood("ls-tree", &answer))?;
+        Ok(Self { work_mode: blob.mode.clone(), index: Some(blob.clone()), tip: Some(blob) })
+    }
+
     /// The file with new content, in the mode `git add` would give it.
     ///
     /// A file that git does not know yet is a plain one: nobody runs a list of issues.

@@ -45,6 +45,9 @@ impl Repository {
         repository.git(&[&["init", "-q", "-b", "main"], init].concat());
         repository.git(&["config", "user.name", "T"]);
         repository.git(&["config", "user.email", "t@example.org"]);
+        // Whatever the user's git does is done when it ends.
+        repository.git(&["config", "gc.auto", "0"]);
+        repository.git(&["config", "maintenance.auto", "false"]);
         repository.write(FILE, "1\n");
         repository
     }

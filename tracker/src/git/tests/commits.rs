@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::failure::Failure;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::SystemTime;
 
 #[test]
 fn the_first_commit_of_all_is_ours() {
@@ -99,14 +102,17 @@ fn an_old_time_hides_no_change() {
     let repository = Repository::begun();
     repository.git(&["config", "core.checkStat", "minimal"]);
     repository.git(&["config", "core.trustctime", "false"]);
-    let file = repository.root().join(FILE);
-    let before = fs::metadata(&file).unwrap().modified().unwrap();
-    let fresh = repository.root().join("fresh");
-    fs::write(&fresh, "2\n").unwrap();
-    fs::File::options().write(true).open(&fresh).unwrap().set_modified(before).unwrap();
-    fs::rename(&fresh, &file).unwrap();
+    let write_with_old_time = |text: &str| {
+        let file = fs::File::create(repository.root().join(FILE)).unwrap();
+        (&file).write_all(text.as_bytes()).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+    };
+    write_with_old_time("2\n");
+    repository.git(&["commit", "-qam", "old"]);
+    write_with_old_time("3\n");
+    assert_eq!(repository.short_status(), "", "git itself does not see it");
     assert_eq!(repository.commit().unwrap(), Commit::Done);
-    assert_eq!(repository.committed(), "2\n");
+    assert_eq!(repository.committed(), "3\n");
 }
 
 #[test]
@@ -311,6 +317,17 @@ fn any_name_of_a_file_will_do() {
 }
 
 #[test]
+fn a_name_need_not_be_text() {
+    let repository = Repository::begun();
+    let name = Path::new(std::ffi::OsStr::from_bytes(b"\xff.jsonl"));
+    fs::write(repository.root().join(name), "1\n").unwrap();
+    assert_eq!(repository.commit_in(&repository.root(), name).unwrap(), Commit::Done);
+    assert_eq!(repository.commit_in(&repository.root(), name).unwrap(), Commit::Unchanged);
+    assert!(repository.tree().contains(r#""\377.jsonl""#), "{}", repository.tree());
+    assert_eq!(repository.short_status(), "");
+}
+
+#[test]
 fn any_name_of_the_repository_will_do() {
     let repository = Repository::begun();
     let odd = repository.dir.path().join("a:\"b\" ü");
@@ -321,14 +338,15 @@ fn any_name_of_the_repository_will_do() {
 }
 
 #[test]
-fn case_is_not_taken_lightly() {
+fn a_name_that_differs_in_case_is_another_one() {
     let repository = Repository::begun();
+    repository.write(".TRACKER/theirs", "1\n");
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "-qm", "theirs"]);
     repository.git(&["config", "core.ignoreCase", "true"]);
-    repository.write("OTHER", "mine\n");
-    let tip = repository.tree();
-    // Whatever git makes of the two, the other one stays as it was.
-    let _either = repository.commit_in(&repository.root(), "OTHER");
-    assert!(repository.tree().contains(tip.lines().last().unwrap()), "{}", repository.tree());
+    assert_eq!(repository.change_and_commit("2\n").unwrap(), Commit::Done);
+    assert_eq!(repository.committed(), "2\n");
+    assert_eq!(repository.tree().lines().count(), 3, "{}", repository.tree());
 }
 
 #[test]

@@ -85,6 +85,23 @@ fn a_switch_in_mid_commit_mixes_no_branches() {
 }
 
 #[test]
+fn a_commit_follows_head_to_another_branch_of_the_same_tip() {
+    for init in [["--ref-format=files"], ["--ref-format=reftable"]] {
+        let mut repository = Repository::with(&init);
+        repository.commit().unwrap();
+        repository.git(&["branch", "side"]);
+        let main = repository.git(&["rev-parse", "main"]);
+        // The index stays as it is.
+        let act = "user symbolic-ref HEAD refs/heads/side";
+        repository.shim(&format!("[ $verb = fast-import ] && once && {act}"));
+        repository.shim_is_used_up(|repository| {
+            assert_eq!(repository.change_and_commit("2\n").unwrap(), Commit::Done, "{init:?}");
+        });
+        assert_eq!(repository.git(&["rev-parse", "main", "side^"]), main.repeat(2), "{init:?}");
+    }
+}
+
+#[test]
 fn a_state_that_begins_in_mid_commit_is_the_users() {
     let mut repository = Repository::begun();
     repository.shim("[ $verb = fast-import ] && once && user switch -q --detach");

@@ -1,5 +1,6 @@
 //! The real daemon in a process of its own.
 
+use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 use watertight_tracker::daemon::control;
 use watertight_tracker::process::PidFd;
 
-use crate::{PATIENCE, Workspace};
+use crate::{PATIENCE, Said, Workspace};
 
 /// Short, so that a test sees many ticks.
 const OFTEN: [&str; 2] = ["--interval", "20ms"];
@@ -36,6 +37,18 @@ impl Daemon {
         let started = control::start(workspace.paths(), &mut command, PATIENCE)?;
         let process = PidFd::open(started.pid)?;
         Ok(Self { child: started.child, process, is_reaped: false })
+    }
+
+    /// Starts `tracker daemon run` as a service manager does, and does not wait until it answers.
+    pub fn in_foreground(workspace: &Workspace, set: &[(&str, &OsStr)]) -> Result<Self> {
+        let mut command = Command::new(workspace.program());
+        command.arg("--dir").arg(workspace.root()).args(["daemon", "run"]).args(OFTEN);
+        command.envs(set.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        #[expect(clippy::disallowed_methods, reason = "ended and reaped when dropped")]
+        let child = command.spawn()?;
+        let process = PidFd::open(child.id())?;
+        Ok(Self { child, process, is_reaped: false })
     }
 
     /// Its process.
@@ -93,8 +106,12 @@ impl Launched {
     /// Runs `tracker daemon start`, which returns when the daemon is ready.
     pub fn start(workspace: &Workspace) -> Result<Self> {
         let started = workspace.tracker(["--json", "daemon", "start"].iter().chain(&OFTEN))?;
-        let printed = started.ok()?.json()?;
-        let pid = printed.get("pid").and_then(serde_json::Value::as_u64).context("no pid")?;
+        Self::told(&started.ok()?)
+    }
+
+    /// The one of which a launcher has told, as JSON.
+    pub fn told(said: &Said) -> Result<Self> {
+        let pid = said.json()?.get("pid").and_then(serde_json::Value::as_u64).context("no pid")?;
         let pid = u32::try_from(pid)?;
         Ok(Self { pid, process: PidFd::open(pid)? })
     }

@@ -186,6 +186,8 @@ pub struct Daemon {
     sync: Store,
     /// Which database the stores are of.
     database: FileId,
+    /// Which directory the workspace is.
+    here: FileId,
     stopping: CancellationToken,
     /// The last to go: as long as the lock is held, the names in the file system are ours.
     lock: DaemonLock,
@@ -203,6 +205,7 @@ impl Daemon {
         let open = || worker::open(&path, options.busy_timeout);
         let (requests, sync) = (open()?, open()?);
         let database = database.map_err(DaemonError::Start)?;
+        let here = FileId::of(workspace.dir()).map_err(DaemonError::Start)?;
         let unix = UnixSocket::bind(workspace)?;
         let tcp = match options.tcp {
             Some(address) => Some(TcpSocket::bind(workspace, address)?),
@@ -212,7 +215,7 @@ impl Daemon {
             }
         };
         let (workspace, stopping) = (workspace.clone(), CancellationToken::new());
-        Ok(Self { workspace, options, unix, tcp, requests, sync, database, stopping, lock })
+        Ok(Self { workspace, options, unix, tcp, requests, sync, database, here, stopping, lock })
     }
 
     /// Where its socket is.
@@ -235,14 +238,15 @@ impl Daemon {
     /// Runs on any tokio runtime with time and I/O.
     /// Dropping the future ends everything too, without a report.
     pub async fn run(self, shutdown: CancellationToken) -> Result<ShutdownReport, DaemonError> {
-        let Self { workspace, options, unix, tcp, requests, sync, database, stopping, lock } = self;
+        let Self { workspace, options, unix, tcp, requests, sync, database, here, stopping, lock } =
+            self;
         let stores = OpenStores::default();
         let requests = Worker::start("requests", requests, &stores).map_err(DaemonError::Start)?;
         let syncer = Worker::start("sync", sync, &stores).map_err(DaemonError::Start)?;
         let tasks = TaskTracker::new();
         let (scheduler, calls) = scheduler::calls();
         let shared = Arc::new(Shared::new(shared::Parts {
-            here: FileId::of(workspace.dir()).map_err(DaemonError::Start)?,
+            here,
             interrupt: Arc::new(Interrupt::new().map_err(DaemonError::Start)?),
             tcp: tcp.as_ref().map(|tcp| tcp.endpoint.address),
             requests: requests.handle(),

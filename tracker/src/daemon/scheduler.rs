@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::dispatch::internal;
 use super::worker::{JobLost, WorkerHandle};
@@ -272,23 +272,38 @@ impl Scheduler {
         self.shared.options.idle_timeout.is_some_and(|timeout| idle >= timeout)
     }
 
-    /// Lets the running pass end and begins a last one if anything waits, be it for its time.
+    /// Does what is asked for until nobody asks any more, then begins a last pass if anything
+    /// waits, be it for its time.
     async fn last_pass(&mut self) {
-        let was_running = self.running.is_some();
-        if was_running {
-            let passed = finish(&mut self.running).await;
-            self.finished(passed);
-        }
-        while let Ok(asked) = self.calls.try_recv() {
-            self.waiting.push(asked);
-        }
-        // Somebody else's files are not ours to write, and what has just failed will fail again.
-        let has_failed = was_running && self.plan.retry().is_some();
-        if !self.shared.keeps_its_place() || self.has_lost_its_place().is_some() || has_failed {
+        if !self.shared.keeps_its_place() || self.has_lost_its_place().is_some() {
+            // Somebody else's files are not ours to write.
             return;
         }
+        let shared = Arc::clone(&self.shared);
+        // Connections have been told to end with the request that they are at, which may change
+        // something or be a `sync`. One that does not end is waited for only so long.
+        let everyone = shared.options.connections_max.try_into().unwrap_or(u32::MAX);
+        let gone =
+            timeout(shared.options.shutdown_timeout / 4, shared.slots.acquire_many(everyone));
+        tokio::pin!(gone);
+        let mut has_failed = false;
+        loop {
+            if self.running.is_none() && !self.waiting.is_empty() {
+                self.begin(WhenToCommit::Now);
+            }
+            let is_free = self.running.is_none();
+            tokio::select! {
+                passed = finish(&mut self.running) => {
+                    self.finished(passed);
+                    has_failed = self.plan.retry().is_some();
+                }
+                Some(asked) = self.calls.recv() => self.waiting.push(asked),
+                _gone_or_not = &mut gone, if is_free => break,
+            }
+        }
         self.look_for_changes().await;
-        if self.plan.is_pending() || !self.waiting.is_empty() {
+        // What has failed in this very moment will fail again.
+        if self.plan.is_pending() && !has_failed {
             self.begin(WhenToCommit::Now);
             let passed = finish(&mut self.running).await;
             self.finished(passed);

@@ -107,7 +107,7 @@ pub enum GitError {
         /// What it said.
         output: String,
     },
-    /// Each time the commit was ready, branch, index or HEAD had changed.
+    /// Each time the commit was ready, index or HEAD had changed.
     #[error("the repository changed {ATTEMPTS_MAX} times while a commit was made")]
     Moved,
     /// The file system refused.
@@ -158,15 +158,21 @@ fn is_work_tree(caller: &Caller<'_>) -> Result<bool, GitError> {
 }
 
 fn commit(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Commit, GitError> {
+    let mut error = GitError::Moved;
     for _ in 0..ATTEMPTS_MAX {
-        if let Some(commit) = attempt(caller, path, message)? {
-            return Ok(commit);
+        match attempt(caller, path, message) {
+            Ok(Some(commit)) => return Ok(commit),
+            Ok(None) => error = GitError::Moved,
+            // Most likely the branch has moved; git says so in no form to rely on. What is wrong
+            // for good will be so again.
+            Err(refused @ GitError::Refused { verb: "update-ref", .. }) => error = refused,
+            Err(error) => return Err(error),
         }
     }
-    Err(GitError::Moved)
+    Err(error)
 }
 
-/// One attempt; `None` if the repository moved under it.
+/// One attempt; `None` if the repository moved while the commit was made.
 fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Commit>, GitError> {
     let place = Place::find(caller, path)?;
     let caller = caller.at(&place.dir);
@@ -209,28 +215,23 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     if sides.index == sides.tip {
         new.enter_index(&caller, &place.path)?;
     }
-    let moved = move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;
-    Ok(moved.then_some(Commit::Done))
+    move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;
+    Ok(Some(Commit::Done))
 }
 
-/// Moves a branch from exactly `tip` to `commit`; `false` if it is not at `tip` any more.
+/// Moves a branch from exactly `tip` to `commit`.
 fn move_branch(
     caller: &Caller<'_>,
     branch: &OsStr,
     tip: Option<&str>,
     commit: &str,
     message: &str,
-) -> Result<bool, GitError> {
+) -> Result<(), GitError> {
     let kind = if tip.is_some() { "commit" } else { "commit (initial)" };
     let reason = format!("{kind}: {}", message.lines().next().unwrap_or_default());
     let call = caller.call("update-ref").args(["-m", &reason]).arg(branch);
     // git-update-ref(1): an empty old value means that there must be no such branch yet.
-    match call.args([commit, tip.unwrap_or_default()]).answer() {
-        Ok(_) => Ok(true),
-        // It says nothing that a program could rely on; what is wrong for good will be so again.
-        Err(GitError::Refused { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    call.args([commit, tip.unwrap_or_default()]).answer().map(drop)
 }
 
 /// The size in KiB is what git-count-objects(1) calls `size` (loose) and `size-pack`.

@@ -93,7 +93,8 @@ fn a_commit_that_ends_before_the_branch_moves_stages_what_is_true() {
     let tip = repository.git(&["rev-parse", "HEAD"]);
     repository.shim_is_used_up(|repository| {
         repository.write(FILE, "2\n");
-        assert!(repository.one_attempt().unwrap().is_none());
+        let refused = repository.one_attempt();
+        assert!(matches!(refused, Err(GitError::Refused { verb: "update-ref", .. })));
         assert_eq!(repository.git(&["rev-parse", "HEAD"]), tip);
     });
     assert_eq!(repository.short_status(), format!("M  {FILE}\n"));

@@ -113,13 +113,21 @@ fn a_state_that_begins_in_mid_commit_is_the_users() {
 
 #[test]
 fn a_repository_that_never_rests_is_left_alone() {
-    let mut repository = Repository::begun();
-    repository.shim("[ $verb = update-ref ] && theirs");
-    let moved = repository.change_and_commit("2\n");
-    assert!(matches!(moved, Err(GitError::Moved)), "{moved:?}");
-    let log = repository.git(&["log", "--format=%s"]);
-    assert_eq!(log, "theirs\n".repeat(3) + "begun\n");
-    assert_eq!(repository.rubbish(), Vec::<PathBuf>::new());
+    for (verb, act) in [
+        ("fast-import", "theirs && user update-index --force-write-index"),
+        ("update-ref", "theirs"),
+    ] {
+        let mut repository = Repository::begun();
+        repository.shim(&format!("[ $verb = {verb} ] && {act}"));
+        let error = repository.change_and_commit("2\n").unwrap_err();
+        match verb {
+            "update-ref" => assert!(error.to_string().contains("but expected"), "{error}"),
+            _ => assert!(matches!(error, GitError::Moved), "{error:?}"),
+        }
+        let log = repository.git(&["log", "--format=%s"]);
+        assert_eq!(log, "theirs\n".repeat(3) + "begun\n");
+        assert_eq!(repository.rubbish(), Vec::<PathBuf>::new());
+    }
 }
 
 #[test]

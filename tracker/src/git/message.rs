@@ -13,7 +13,7 @@ use std::time::SystemTime;
 /// First by two times: a message that is newer than the last move of HEAD belongs to a commit
 /// that is being made, or was given up. Which of the two, `/proc` tells: git works in the top
 /// directory (proc(5), `cwd` and `comm`; processes of others, and in other containers, are not
-/// seen). `/proc` is read in the rare case only, and costs some 10 us a process.
+/// seen). `/proc` is read in that rare case only.
 pub(super) fn is_being_written(git_dir: &Path, top: &Path) -> bool {
     let modified = |name: &str| fs::metadata(git_dir.join(name)).and_then(|stat| stat.modified());
     let moved = modified("logs/HEAD").or_else(|_| modified("reftable/tables.list"));
@@ -21,7 +21,7 @@ pub(super) fn is_being_written(git_dir: &Path, top: &Path) -> bool {
 }
 
 fn is_newer(message: io::Result<SystemTime>, moved: io::Result<SystemTime>) -> bool {
-    // Before the first commit of all, nothing has moved yet.
+    // Before the first commit of all nothing has moved yet, and a reflog can be off.
     message.is_ok_and(|message| moved.map_or(true, |moved| message > moved))
 }
 

@@ -1,6 +1,7 @@
 //! A workspace in a directory of its own, gone with it.
 
 use std::ffi::OsStr;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -101,13 +102,26 @@ impl Workspace {
 
     /// Runs the command line to its end.
     pub fn tracker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Said> {
-        let output = Command::new(&self.program)
-            .arg("--dir")
-            .arg(self.root())
-            .args(args)
-            .stdin(Stdio::null())
-            .output()?;
-        Ok(output.into())
+        Ok(self.command(args).output()?.into())
+    }
+
+    /// The same with something to read.
+    pub fn tracker_reads<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        input: &str,
+    ) -> Result<Said> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(input.as_bytes())?;
+        file.rewind()?;
+        Ok(self.command(args).stdin(file).output()?.into())
+    }
+
+    /// The command line, with nothing to read.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--dir").arg(self.root()).args(args).stdin(Stdio::null());
+        command
     }
 
     /// A client of its daemon.

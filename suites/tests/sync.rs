@@ -148,7 +148,7 @@ fn a_git_that_refuses_is_told_and_made_up_for() -> Ending {
     let workspace = workspace!()?;
     workspace.enable_git()?;
     let exclude = workspace.root().join(".git/info/exclude");
-    fs::write(&exclude, "*.jsonl\n")?;
+    fs::write(&exclude, ".tracker/\n")?;
     let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;
     client.create(&NewIssue::titled("a"))?;

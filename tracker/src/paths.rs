@@ -4,7 +4,7 @@
 //! .tracker/            the workspace
 //!   tracker.db         the database (and its -wal and -shm)
 //!   issues.jsonl       what git sees
-//!   .gitignore         keeps the rest out of git
+//!   .gitignore         keeps the rest out of git, itself too
 //!   run/               0700, what belongs to running processes
 //!     daemon.pid       the daemon's pid, locked for as long as it lives
 //!     daemon.sock      its socket, 0600
@@ -25,8 +25,9 @@ pub const WORKSPACE_DIR: &str = ".tracker";
 /// The longest path a Unix socket can have: `sun_path` is 108 bytes, one of them the final zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Everything but the JSONL file stays out of git.
-const GITIGNORE: &str = "tracker.db\ntracker.db-*\nrun/\n*.tmp\n";
+/// Everything but the JSONL file stays out of git, and this file does too: it is made with the
+/// workspace, so nobody has to commit it.
+const GITIGNORE: &str = "*\n!issues.jsonl\n";
 
 /// A workspace: an absolute path to a `.tracker` directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

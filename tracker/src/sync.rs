@@ -160,8 +160,9 @@ pub fn pass(
     let mut report = SyncReport::default();
     bring_up_to_date(store, &path, &mut report)?;
     if memory::is_commit_due(store, options.commit)? {
-        report.commit = Some(commit(workspace, options, report.changed)?);
-        memory::set_committed(store)?;
+        let commit = commit(workspace, options, report.changed)?;
+        memory::set_committed(store, commit)?;
+        report.commit = Some(commit);
     }
     Ok(report)
 }

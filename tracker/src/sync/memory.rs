@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::WhenToCommit;
+use crate::git::Commit;
 use crate::jsonl::Written;
 use crate::store::{Store, StoreError};
 
@@ -65,9 +66,14 @@ pub(super) fn is_commit_due(store: &Store, when: WhenToCommit) -> Result<bool, S
     })
 }
 
-pub(super) fn set_committed(store: &mut Store) -> Result<(), StoreError> {
+/// Remembers that git holds what the file does, and when a commit was made for it.
+pub(super) fn set_committed(store: &mut Store, commit: Commit) -> Result<(), StoreError> {
     let now = Timestamp::now().to_string();
-    store.remember(&[(COMMIT_DUE, None), (COMMITTED_AT, Some(&now))])
+    match commit {
+        Commit::Done => store.remember(&[(COMMIT_DUE, None), (COMMITTED_AT, Some(&now))]),
+        // It did already, so the next commit need not wait.
+        Commit::Unchanged => store.remember(&[(COMMIT_DUE, None)]),
+    }
 }
 
 /// Forgets deletions of long ago, where nobody has looked for a day.

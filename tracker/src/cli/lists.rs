@@ -1,6 +1,6 @@
 //! The verbs that list issues.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 
 use super::output::{Output, Trouble};
@@ -65,38 +65,11 @@ pub(crate) struct List {
     #[arg(long, value_parser = words::time, value_name = "TIME")]
     closed_before: Option<Timestamp>,
     #[arg(long, default_value = "priority")]
-    sort: Order,
+    sort: Sort,
     #[arg(long, short)]
     reverse: bool,
     #[command(flatten)]
     limited: Limited,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Order {
-    /// Most urgent first
-    Priority,
-    /// Newest first
-    Created,
-    /// Changed last first
-    Updated,
-    /// Closed last first
-    Closed,
-    Title,
-    Id,
-}
-
-impl From<Order> for Sort {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Priority => Self::Priority,
-            Order::Created => Self::Created,
-            Order::Updated => Self::Updated,
-            Order::Closed => Self::Closed,
-            Order::Title => Self::Title,
-            Order::Id => Self::Id,
-        }
-    }
 }
 
 impl List {
@@ -123,7 +96,7 @@ impl List {
             created: Span { after: self.created_after, before: self.created_before },
             updated: Span { after: self.updated_after, before: self.updated_before },
             closed: Span { after: self.closed_after, before: self.closed_before },
-            sort: self.sort.into(),
+            sort: self.sort,
             reverse: self.reverse,
             limit: self.limited.limit,
         })

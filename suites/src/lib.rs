@@ -13,12 +13,13 @@
 //! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
 //! was said of them; [`unsteady`] is a program to be watched. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
 //! [`command`] tests them with `cargo watertight`. Issues by the thousand come from [`generated`];
-//! [`crash`] kills what works on them.
+//! [`crash`] kills what works on them, [`conflict`] has many work at once.
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
 
 pub mod command;
+pub mod conflict;
 pub mod crash;
 mod daemon;
 mod embedded;

@@ -4,11 +4,11 @@
 //! it would in a month. `SOAK_ROUNDS`, `SOAK_TICKS` and `SOAK_CALLS` say how much there is in all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use watertight::watch::{Settings, Watch};
 use watertight::{Case, Context, Failed, Resource, Suite};
 use watertight_suites::generated::{Dice, Generated};
 use watertight_suites::{Daemon, Workspace, siblings, wait_within};
@@ -135,33 +135,12 @@ fn talk(workspace: &Workspace, dice: &mut Dice, calls: u64) -> Result<()> {
 /// Populations by name.
 type Figures = BTreeMap<String, f64>;
 
-/// What the kernel says of the daemon, and what it says of itself where it has metrics.
+/// What the harness sees of the daemon, and what it says of itself where it has metrics.
 fn look(daemon: &Daemon, client: &mut Client) -> Result<Figures> {
-    let at = format!("/proc/{}", daemon.pid());
-    let mut figures = BTreeMap::new();
-    let (mut descriptors, mut sockets) = (0.0, 0.0);
-    for descriptor in fs::read_dir(format!("{at}/fd"))? {
-        let target = fs::read_link(descriptor?.path())?;
-        descriptors += 1.0;
-        sockets += f64::from(u8::from(target.to_string_lossy().starts_with("socket:")));
-    }
-    let (mut threads, mut children) = (0.0, 0.0);
-    for task in fs::read_dir(format!("{at}/task"))? {
-        threads += 1.0;
-        let text = fs::read_to_string(task?.path().join("children"))?;
-        children += text.split_whitespace().count() as f64;
-    }
-    let status = fs::read_to_string(format!("{at}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let rss: f64 = rss.trim().trim_end_matches(" kB").parse()?;
-    let of_kernel = [
-        ("descriptors", descriptors),
-        ("sockets", sockets),
-        ("threads", threads),
-        ("children", children),
-        ("RSS, KiB", rss),
-    ];
-    figures.extend(of_kernel.map(|(name, value)| (name.to_owned(), value)));
+    let look = Watch::of(daemon.pid(), Settings::default())?.look();
+    let seen = look.samples.iter().find(|sample| sample.is_main).context("nothing was seen")?;
+    let mut figures: Figures =
+        seen.values.iter().map(|(name, value)| (name.clone(), *value as f64)).collect();
     let metrics = client.call("metrics", serde_json::json!({})).unwrap_or_default();
     for line in metrics["text"].as_str().unwrap_or_default().lines() {
         // Populations alone: what is counted since the start grows.

@@ -16,8 +16,8 @@ use watertight_tracker::store::Store;
 
 /// Issues that are acknowledged before they are committed, all at once.
 const BATCH: usize = 25;
-/// Bytes that are written at once.
-const PIECE_BYTES: usize = 512;
+/// Bytes that are written at once, and put on the disk at once: most of its time the file is a part of itself.
+const PIECE_BYTES: usize = 1024;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,6 +59,7 @@ fn export(root: &Path, file: &Path) -> Result<()> {
     let mut out = File::create(file)?; // the old one is gone, the new one is not there
     for piece in fs::read(whole)?.chunks(PIECE_BYTES) {
         out.write_all(piece)?;
+        out.sync_data()?;
     }
-    Ok(out.sync_all()?)
+    Ok(())
 }

@@ -135,14 +135,13 @@ fn talk(workspace: &Workspace, dice: &mut Dice, calls: u64) -> Result<()> {
 /// Populations by name.
 type Figures = BTreeMap<String, f64>;
 
-/// What the harness sees of the daemon, and what it says of itself where it has metrics.
+/// What the harness sees of the daemon, and what it says of itself.
 fn look(daemon: &Daemon, client: &mut Client) -> Result<Figures> {
     let look = Watch::of(daemon.pid(), Settings::default())?.look();
     let seen = look.samples.iter().find(|sample| sample.is_main).context("nothing was seen")?;
     let mut figures: Figures =
         seen.values.iter().map(|(name, value)| (name.clone(), *value as f64)).collect();
-    let metrics = client.call("metrics", serde_json::json!({})).unwrap_or_default();
-    for line in metrics["text"].as_str().unwrap_or_default().lines() {
+    for line in client.metrics()?.text.lines() {
         // Populations alone: what is counted since the start grows.
         let Some((name, value)) = line.split_once(' ') else { continue };
         let is_total = ["_total", "_sum", "_count"].iter().any(|end| name.ends_with(end));

@@ -47,8 +47,11 @@ const CREATED_A_SYNC: usize = 3;
 /// Shorter than any run, so that a daemon is often in the middle of a pass of its own.
 const DAEMON_INTERVAL: [&str; 2] = ["--interval", "10ms"];
 
+/// Lines of a daemon's log that are shown where it has ended badly.
+const LOG_LINES: usize = 12;
+
 /// What is under way when the power goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Work {
     /// A process creates issues and prints the id of each when it has been acknowledged.
     Create,
@@ -252,7 +255,15 @@ impl Crashes {
             match Daemon::start_with(workspace, &DAEMON_INTERVAL) {
                 Ok(daemon) => {
                     round.recovery = begun.elapsed();
-                    daemon.stop()?;
+                    if let Err(error) = daemon.stop() {
+                        let log = fs::read_to_string(workspace.paths().log()).unwrap_or_default();
+                        let end: Vec<&str> = log.lines().rev().take(LOG_LINES).collect();
+                        let end: String =
+                            end.iter().rev().map(|line| format!("\n  {line}")).collect();
+                        round
+                            .broken
+                            .push(format!("the next daemon: {error:#}; its log ends so:{end}"));
+                    }
                 }
                 Err(error) => {
                     round.broken.push(format!("the next daemon does not start: {error:#}"))

@@ -112,12 +112,15 @@ fn one_change(benches: &Benches, place: &Place, criterion: &mut Criterion) {
         |iterations| {
             let target = place.filled().dir.path().join("spliced.jsonl");
             fs::copy(&place.filled().file, &target).expect("a copy");
+            // Where the line begins is known, and stays so.
+            let text = fs::read_to_string(&target).expect("the file");
             let wanted = format!("{{\"id\":\"{id}\"");
+            let begin = text.find(&wanted).expect("the line");
+            drop(text);
             let splice = |line: String| {
                 let bytes = fs::read(&target).expect("the file");
-                let text = std::str::from_utf8(&bytes).expect("text");
-                let begin = text.find(&wanted).expect("the line");
-                let end = begin + text[begin..].find('\n').expect("its end");
+                let length = bytes[begin..].iter().position(|byte| *byte == b'\n');
+                let end = begin + length.expect("its end");
                 replace(&target, |out| {
                     out.write_all(&bytes[..begin])?;
                     out.write_all(line.as_bytes())?;

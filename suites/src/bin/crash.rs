@@ -6,9 +6,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use watertight_suites::crash::{Crashes, Programs, Tally};
+use watertight_suites::crash::{Crashes, Programs, Tally, Work};
 use watertight_suites::siblings;
 
 /// How many rounds, and from which seed.
@@ -23,6 +23,9 @@ struct Arguments {
     /// The number of the first round.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// This work alone.
+    #[arg(long)]
+    work: Option<Work>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -44,7 +47,11 @@ fn main() -> Result<ExitCode> {
     }
     let mut tally = Tally::default();
     for number in arguments.first..arguments.first + arguments.rounds {
-        let round = crashes.round(number)?;
+        let round = match arguments.work {
+            Some(work) => crashes.round_of(work, number),
+            None => crashes.round(number),
+        };
+        let round = round.with_context(|| format!("round {number}"))?;
         for said in &round.broken {
             println!("round {number}, {:?} ({:?} killed): {said}", round.work, round.manner);
         }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A round is the same for the same seed and number, but for the moment: that is a part of how long
-//! the work takes when nobody disturbs it, which [`Crashes::rehearse`] measures first.
+//! the work takes when nobody disturbs it, which [`Crashes::rehearse`] measures first. Work that has
+//! ended before its moment came says again how long it takes.
 //! Nothing here knows how the tracker stores anything; it goes by command line, client and file.
 
 mod checks;
@@ -148,25 +149,29 @@ impl Crashes {
     }
 
     /// One round: the work by turns, all else by chance.
-    pub fn round(&self, number: u64) -> Result<Round> {
+    pub fn round(&mut self, number: u64) -> Result<Round> {
         self.round_of(Work::ALL[(number % Work::ALL.len() as u64) as usize], number)
     }
 
     /// One round of this work.
-    pub fn round_of(&self, work: Work, number: u64) -> Result<Round> {
+    pub fn round_of(&mut self, work: Work, number: u64) -> Result<Round> {
         let mut dice = Dice::of(self.seed, number, "round");
         let manner = dice.pick(&Manner::ALL);
-        let length = self.lengths[Work::ALL.iter().position(|one| *one == work).unwrap_or(0)];
-        let moment = length.mul_f64(dice.fraction());
+        let place = Work::ALL.iter().position(|one| *one == work).unwrap_or(0);
+        let moment = self.lengths[place].mul_f64(dice.fraction());
         let stage = self.stage(work, &mut dice)?;
         let before = fs::read(&stage.file).ok();
 
+        let begun = Instant::now();
         let victim = Victim::start(&mut self.command(work, &stage))?;
         let traffic = match work {
             Work::Daemon => Some(Traffic::begin(stage.workspace.paths())?),
             _ => None,
         };
         let ended = victim.kill_after(moment, manner)?;
+        if !ended.was_killed {
+            self.lengths[place] = self.lengths[place].min(begun.elapsed());
+        }
         let acknowledged = match traffic {
             Some(traffic) => traffic.end()?,
             None => ended.printed.lines().map(str::to_owned).collect(),

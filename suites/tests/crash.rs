@@ -18,7 +18,7 @@ fn programs() -> Programs {
 
 #[test]
 fn nothing_is_lost_cut_or_left_by_a_kill() -> Ending {
-    let crashes = Crashes::rehearse(programs(), SEED)?;
+    let mut crashes = Crashes::rehearse(programs(), SEED)?;
     let mut tally = Tally::default();
     let mut broken = Vec::new();
     for number in 0..ROUNDS {
@@ -37,7 +37,7 @@ fn nothing_is_lost_cut_or_left_by_a_kill() -> Ending {
 /// What a program that is careless on purpose is accused of.
 fn accusations(work: Work) -> anyhow::Result<Vec<String>> {
     let careless = Some(env!("CARGO_BIN_EXE_careless").into());
-    let crashes = Crashes::rehearse(Programs { careless, ..programs() }, SEED)?;
+    let mut crashes = Crashes::rehearse(Programs { careless, ..programs() }, SEED)?;
     let mut said = Vec::new();
     for number in 0..ROUNDS_OF_A_DOUBLE {
         let Round { broken, .. } = crashes.round_of(work, number)?;

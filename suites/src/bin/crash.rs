@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode> {
         writer: siblings::beside("write-many")?,
         careless: None,
     };
-    let crashes = Crashes::rehearse(programs, arguments.seed)?;
+    let mut crashes = Crashes::rehearse(programs, arguments.seed)?;
     println!("{} rounds, seed {}; left alone, the work takes", arguments.rounds, arguments.seed);
     for (work, length) in crashes.lengths() {
         println!(

@@ -26,8 +26,21 @@ impl<'a> Way<'a> {
     }
 }
 
+/// What one way took, and how many times what the first way took in the same samples.
+pub(crate) struct Compared {
+    /// Nanoseconds an iteration.
+    pub(crate) time: Spread,
+    pub(crate) ratio: Spread,
+}
+
 /// Benchmarks every way under its own name and prints what each takes more than the first.
-pub(crate) fn in_turn(group: &mut BenchmarkGroup<'_, WallTime>, title: &str, ways: Vec<Way<'_>>) {
+///
+/// Gives back what it has printed, in the order of the ways; nothing after a smoke test.
+pub(crate) fn in_turn(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    title: &str,
+    ways: Vec<Way<'_>>,
+) -> Option<Vec<Compared>> {
     let names: Vec<&str> = ways.iter().map(|way| way.name).collect();
     let turns = RefCell::new(Turns { ways, samples: Vec::new() });
     for (index, name) in names.iter().enumerate() {
@@ -37,23 +50,28 @@ pub(crate) fn in_turn(group: &mut BenchmarkGroup<'_, WallTime>, title: &str, way
     }
     let samples = turns.into_inner().samples;
     if samples.len() < SAMPLES_MIN {
-        return;
+        return None;
     }
     println!("{title}: {} samples, all ways in each", samples.len());
+    let mut compared = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        let time = Spread::of(samples.iter().map(|sample| sample[index]));
-        let ratio = Spread::of(samples.iter().map(|sample| sample[index] / sample[0]));
+        let way = Compared {
+            time: Spread::of(samples.iter().map(|sample| sample[index])),
+            ratio: Spread::of(samples.iter().map(|sample| sample[index] / sample[0])),
+        };
         let more = Spread::of(samples.iter().map(|sample| sample[index] - sample[0]));
         println!(
             "  {name:<30} {:>10}  {:>11} more  ratio {:>6.2}  (half of them {:.2} to {:.2})",
-            shown(time.median),
+            shown(way.time.median),
             shown(more.median),
-            ratio.median,
-            ratio.low,
-            ratio.high
+            way.ratio.median,
+            way.ratio.low,
+            way.ratio.high
         );
+        compared.push(way);
     }
     println!();
+    Some(compared)
 }
 
 struct Turns<'a> {
@@ -77,10 +95,10 @@ impl Turns<'_> {
 }
 
 /// Median and quartiles.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
 }
 
 impl Spread {
@@ -92,7 +110,8 @@ impl Spread {
     }
 }
 
-fn shown(nanoseconds: f64) -> String {
+/// A time as a person reads it.
+pub(crate) fn shown(nanoseconds: f64) -> String {
     match nanoseconds {
         ns if ns.abs() < 1e4 => format!("{ns:.1} ns"),
         ns if ns.abs() < 1e6 => format!("{:.1} us", ns / 1e3),

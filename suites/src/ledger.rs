@@ -44,6 +44,14 @@ pub struct Ran {
 /// # Errors
 /// Where it did not end in time, or its ledger is not whole: a line that cannot be read is an error.
 pub fn run(command: &mut Command) -> Result<Ran> {
+    run_within(RUN_TIMEOUT, command)
+}
+
+/// The same for what takes longer.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_within(timeout: Duration, command: &mut Command) -> Result<Ran> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
     let folder = tempfile::tempdir()?;
@@ -57,7 +65,7 @@ pub fn run(command: &mut Command) -> Result<Ran> {
     command
         .env("WATERTIGHT_LEDGER", &path)
         .env("WATERTIGHT_RUN", format!("suites-{}-{number}", std::process::id()));
-    let ended = process::run(command, RUN_TIMEOUT, None)
+    let ended = process::run(command, timeout, None)
         .with_context(|| format!("{command:?} did not end by itself"))?;
     let code = ended.status.code();
     let (run, trials) = read(&path).with_context(|| {

@@ -12,14 +12,18 @@
 //! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
 //! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
 //! was said of them; [`unsteady`] is a program to be watched. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
-//! [`command`] tests them with `cargo watertight`.
+//! [`command`] tests them with `cargo watertight`. Issues by the thousand come from [`generated`];
+//! [`crash`] kills what works on them, [`conflict`] has many work at once.
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
 
 pub mod command;
+pub mod conflict;
+pub mod crash;
 mod daemon;
 mod embedded;
+pub mod generated;
 mod git;
 pub mod guest;
 pub mod kinds;
@@ -30,6 +34,7 @@ pub mod matrix;
 pub mod plain;
 pub mod published;
 mod raw_client;
+pub mod siblings;
 pub mod traps;
 pub mod unsteady;
 mod wait;

@@ -13,6 +13,9 @@ use watertight_tracker::jsonl;
 use watertight_tracker::paths;
 use watertight_tracker::store::Store;
 
+/// How the names of temporary directories begin.
+const PREFIX: &str = "watertight-suites-";
+
 /// A directory with a `.tracker`, and the program that works on it.
 #[derive(Debug)]
 pub struct Workspace {
@@ -64,7 +67,19 @@ impl Workspace {
 
     /// The same in a directory further down, `below` the temporary one.
     pub fn below(program: impl Into<PathBuf>, below: &Path) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("watertight-suites-").tempdir()?;
+        Self::made(program, tempfile::Builder::new().prefix(PREFIX).tempdir()?, below)
+    }
+
+    /// The same with its directory in another than the usual one, which may be memory: for benches.
+    pub fn inside(program: impl Into<PathBuf>, folder: &Path) -> Result<Self> {
+        Self::made(
+            program,
+            tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?,
+            "".as_ref(),
+        )
+    }
+
+    fn made(program: impl Into<PathBuf>, dir: TempDir, below: &Path) -> Result<Self> {
         let root = dir.path().join(below);
         std::fs::create_dir_all(&root)?;
         let paths = paths::Workspace::create(&root)?;

@@ -4,15 +4,14 @@
 //! `cargo run -p watertight-suites --bin matrix -- --repeat 5 --load`
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use watertight_report::model::{Finding, Trial};
 use watertight_suites::ledger::leaks;
 use watertight_suites::matrix::{Load, Row, is_clean, run_kinds, run_traps};
+use watertight_suites::siblings;
 
 /// Runs the suites `kinds` and `traps` and shows what their ledgers say, a row for each kind and trap.
 #[derive(Debug, Parser)]
@@ -38,8 +37,8 @@ fn main() -> ExitCode {
 
 /// Runs everything as often as asked; true where all of it is as it must be, each time.
 fn matrix(arguments: &Arguments) -> Result<bool> {
-    build()?;
-    let (kinds, traps) = (beside("kinds")?, beside("traps")?);
+    siblings::build(&[])?;
+    let (kinds, traps) = (siblings::beside("kinds")?, siblings::beside("traps")?);
     let _load = arguments.load.then(Load::start);
     let mut good = true;
     // What was said of each case, one entry for each way it was said.
@@ -110,21 +109,4 @@ fn tell(finding: &Finding) -> String {
 
 fn verdict(trial: &Trial) -> String {
     format!("{:?}, {:?}", trial.outcome, trial.verdict).to_lowercase()
-}
-
-/// A binary of this package: it lies where this one does.
-fn beside(name: &str) -> Result<PathBuf> {
-    Ok(env::current_exe()?.with_file_name(name))
-}
-
-/// Builds the binaries that are run, by the cargo that runs us, with the profile that we have.
-fn build() -> Result<()> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--bins"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let built = command.status().context("cargo cannot be started")?;
-    ensure!(built.success(), "the binaries of the matrix did not build");
-    Ok(())
 }

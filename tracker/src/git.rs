@@ -38,7 +38,7 @@ use crate::git::call::Caller;
 use crate::git::import::Import;
 use crate::git::place::Place;
 use crate::git::quarantine::Quarantine;
-use crate::git::status::{Entry, Status};
+use crate::git::status::Status;
 use crate::process::{Interrupt, ProcessError};
 
 /// How often a commit is begun anew because the repository moved under it.
@@ -145,6 +145,15 @@ impl Git<'_> {
         commit(&Caller::new(self), path, message)
     }
 
+    /// Says why `path`, relative to the root, could not be committed now. Two processes; nothing
+    /// is written.
+    pub fn check(&self, path: &Path) -> Result<(), GitError> {
+        let caller = Caller::new(self);
+        let place = Place::find(&caller, path)?;
+        place.check_at_rest()?;
+        Status::read(&caller.at(&place.dir), &place.name)?.committable(path).map(drop)
+    }
+
     /// The size of the object database, in bytes: loose objects and packs. One process.
     pub fn objects_bytes(&self) -> Result<u64, GitError> {
         objects_bytes(&Caller::new(self))
@@ -172,12 +181,8 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     let before = place.glance();
     place.check_at_rest()?;
     let status = Status::read(&caller, &place.name)?;
-    let (branch, entry) = match (status.branch, status.entry) {
-        (_, Entry::Ignored) => return Err(GitError::Ignored { path: path.into() }),
-        (_, Entry::Unmerged) => return Err(off("the file has a merge conflict in git")),
-        (None, _) => return Err(off("HEAD is detached, no branch is checked out")),
-        (Some(_), Entry::Same) => return Ok(Some(Commit::Unchanged)),
-        (Some(branch), Entry::Differs(entry)) => (branch, entry),
+    let (branch, Some(entry)) = status.committable(path)? else {
+        return Ok(Some(Commit::Unchanged));
     };
 
     let quarantine = Quarantine::beside(&place.objects)?;
@@ -197,7 +202,7 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     if entry.index == entry.tip {
         new.enter_index(&caller, &place.path)?;
     }
-    let moved = move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;
+    let moved = move_branch(&caller, branch, status.tip.as_deref(), &commit, message)?;
     Ok(moved.then_some(Commit::Done))
 }
 

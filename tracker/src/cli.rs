@@ -5,6 +5,7 @@
 mod args;
 mod daemon;
 mod dep;
+mod doctor;
 mod edit;
 mod files;
 mod issues;
@@ -66,6 +67,7 @@ fn run(args: Args, output: &mut Output) -> Result<Exit, Trouble> {
         Verb::Import { file } => files::import(&place, &file, output),
         Verb::Sync => files::sync(&place, output),
         Verb::Config { key, value } => files::config(&place, key, value.as_deref(), output),
+        Verb::Doctor { fix } => doctor::run(&place, fix, output),
         Verb::Daemon(verb) => daemon::run(&place, verb, output),
         Verb::Completions { shell } => complete(shell, output),
     }

@@ -39,7 +39,7 @@ use crate::git::call::Caller;
 use crate::git::import::Import;
 use crate::git::place::Place;
 use crate::git::quarantine::Quarantine;
-use crate::git::status::{Entry, Sides, Status};
+use crate::git::status::{Sides, Status};
 use crate::process::{Interrupt, ProcessError};
 
 /// How often a commit is begun anew because the repository moved under it.
@@ -146,6 +146,15 @@ impl Git<'_> {
         commit(&Caller::new(self), path, message)
     }
 
+    /// Says why `path`, relative to the root, could not be committed now. Two processes; nothing
+    /// is written.
+    pub fn check(&self, path: &Path) -> Result<(), GitError> {
+        let caller = Caller::new(self);
+        let place = Place::find(&caller, path)?;
+        place.check_at_rest()?;
+        Status::read(&caller.at(&place.dir), &place.name)?.committable(path).map(drop)
+    }
+
     /// The size of the object database, in bytes: loose objects and packs. One process.
     pub fn objects_bytes(&self) -> Result<u64, GitError> {
         objects_bytes(&Caller::new(self))
@@ -179,17 +188,15 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     let before = place.glance();
     place.check_at_rest()?;
     let status = Status::read(&caller, &place.name)?;
-    let branch = status.branch.ok_or_else(|| off("HEAD is detached, no branch is checked out"))?;
+    let (branch, differing) = status.committable(path)?;
     let hash = |caller: &Caller<'_>, options: &[&str]| {
         let call = caller.call("hash-object").args(options.iter().copied());
         call.arg("--").arg(&place.name).oid()
     };
-    let sides = match status.entry {
-        Entry::Ignored => return Err(GitError::Ignored { path: path.into() }),
-        Entry::Unmerged => return Err(off("the file has a merge conflict in git")),
-        Entry::Differs(sides) => sides,
+    let sides = match differing {
+        Some(sides) => sides.clone(),
         // So git says by the file's times, and they can lie.
-        Entry::Same => {
+        None => {
             let sides = Sides::of_head(&caller, &place.name)?;
             let now = sides.new_blob(hash(&caller, &[])?);
             if sides.tip.as_ref() == Some(&now) {
@@ -215,7 +222,7 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     if sides.index == sides.tip {
         new.enter_index(&caller, &place.path)?;
     }
-    move_branch(&caller, &branch, status.tip.as_deref(), &commit, message)?;
+    move_branch(&caller, branch, status.tip.as_deref(), &commit, message)?;
     Ok(Some(Commit::Done))
 }
 

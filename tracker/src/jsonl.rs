@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use crate::store::{Store, StoreError};
 
 pub(crate) use identity::FileIdentity;
+pub(crate) use read::check_file;
 pub use read::{Loss, Problem, import, import_file, loss, read, read_file};
-pub(crate) use replace::{Here, Replaced, sweep_temporaries};
+pub(crate) use replace::{Here, Replaced, sweep_temporaries, temporaries};
 pub(crate) use splice::splice;
 
 /// Big enough that a write is worth its system call.

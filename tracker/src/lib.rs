@@ -27,6 +27,7 @@
 pub mod cli;
 pub mod client;
 pub mod daemon;
+pub mod doctor;
 pub mod exit_code;
 pub mod failure;
 pub mod git;

@@ -87,7 +87,7 @@ impl Workspace {
             return Err(WorkspaceError::Exists { dir: workspace.dir });
         }
         fs::create_dir_all(&workspace.dir).map_err(|source| at(&workspace.dir, source))?;
-        let ignore = workspace.dir.join(".gitignore");
+        let ignore = workspace.gitignore();
         fs::write(&ignore, GITIGNORE).map_err(|source| at(&ignore, source))?;
         workspace.ensure_run_dir()?;
         Ok(workspace)
@@ -156,6 +156,43 @@ impl Workspace {
         let uid = nix::unistd::geteuid();
         let hash = fnv(self.dir.as_os_str().as_bytes());
         PathBuf::from(format!("/tmp/tracker-{uid}-{hash:016x}/daemon.sock"))
+    }
+
+    /// The file that keeps all but the JSONL file out of git.
+    pub fn gitignore(&self) -> PathBuf {
+        self.dir.join(".gitignore")
+    }
+
+    /// The lines that it should have and has not.
+    pub(crate) fn missing_ignores(&self) -> Result<Vec<&'static str>, WorkspaceError> {
+        let path = self.gitignore();
+        let text = match fs::read(&path) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(at(&path, source)),
+        };
+        Ok(GITIGNORE
+            .lines()
+            .filter(|line| !text.lines().any(|it| it.trim_end() == *line))
+            .collect())
+    }
+
+    /// Adds them at its end.
+    pub(crate) fn add_missing_ignores(&self) -> Result<(), WorkspaceError> {
+        let missing = self.missing_ignores()?;
+        let path = self.gitignore();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(at(&path, source)),
+        };
+        let end = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
+        let added: String = missing.iter().map(|line| format!("{line}\n")).collect();
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| {
+            io::Write::write_all(&mut file, (end.to_owned() + &added).as_bytes())
+        })
+        .map_err(|source| at(&path, source))
     }
 
     /// Makes `run/` if it is not there, readable by its owner alone.

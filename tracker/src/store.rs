@@ -8,6 +8,8 @@
 
 mod change;
 mod import;
+mod look;
+mod mend;
 mod migrate;
 mod rows;
 mod synced;
@@ -21,6 +23,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::issue::{Invalid, Issue};
 
 pub use import::ImportReport;
+pub(crate) use mend::{Row, words_of};
 pub(crate) use rows::{collect, load, read_line, resolve};
 
 /// The schema this version reads and writes.
@@ -309,7 +312,7 @@ impl Store {
         }
     }
 
-    fn schema_version(&self) -> Result<i64, StoreError> {
+    pub(crate) fn schema_version(&self) -> Result<i64, StoreError> {
         schema_version(&self.connection).map_err(|error| self.failed(error))
     }
 }

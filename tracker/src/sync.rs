@@ -195,6 +195,29 @@ fn look(store: &Store, path: &Path) -> Result<Option<Due>, SyncError> {
     })
 }
 
+/// How the JSONL file stands to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It holds what the database does.
+    InStep,
+    /// There is none, and there is something to write.
+    Missing,
+    /// So many issues have changed since.
+    Behind(u64),
+    /// Somebody else has written it.
+    Foreign,
+}
+
+/// How the JSONL file at `path` stands to the database.
+pub(crate) fn standing(store: &Store, path: &Path) -> Result<Standing, SyncError> {
+    Ok(match look(store, path)? {
+        None => Standing::InStep,
+        Some(Due::Create) => Standing::Missing,
+        Some(Due::Update(_)) => Standing::Behind(store.dirty()?.issues),
+        Some(Due::Merge(_)) => Standing::Foreign,
+    })
+}
+
 fn bring_up_to_date(
     store: &mut Store,
     path: &Path,
@@ -282,7 +305,7 @@ fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<
 }
 
 /// Takes the lock of whoever writes the JSONL file; it is given back when the file is closed.
-fn lock(workspace: &Workspace, when_busy: WhenBusy) -> Result<File, SyncError> {
+pub(crate) fn lock(workspace: &Workspace, when_busy: WhenBusy) -> Result<File, SyncError> {
     workspace.ensure_run_dir()?;
     let path = workspace.sync_lock();
     let file = OpenOptions::new()

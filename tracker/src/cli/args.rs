@@ -96,6 +96,12 @@ pub(crate) enum Verb {
         /// The new value
         value: Option<String>,
     },
+    /// Look for what is broken or was left behind
+    Doctor {
+        /// Mend what can be mended
+        #[arg(long)]
+        fix: bool,
+    },
     /// The daemon, which syncs by itself
     #[command(subcommand)]
     Daemon(DaemonVerb),

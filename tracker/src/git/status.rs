@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::git::GitError;
 use crate::git::call::Caller;
+use crate::git::{GitError, off};
 
 /// A branch, its tip, and one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum Entry {
 }
 
 /// A file that is not everywhere the same.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sides {
     /// In the tip.
     pub(super) tip: Option<Blob>,
@@ -68,6 +68,18 @@ impl Status {
         ];
         let answer = caller.call("status").args(options).arg(name).answer()?;
         parse(&answer).ok_or_else(|| not_understood("status", &answer))
+    }
+
+    /// The branch that may be committed to, and the file's sides, `None` if they are all the same;
+    /// or why it may not. `path` is only its name in errors.
+    pub(super) fn committable(&self, path: &Path) -> Result<(&OsStr, Option<&Sides>), GitError> {
+        match (&self.branch, &self.entry) {
+            (_, Entry::Ignored) => Err(GitError::Ignored { path: path.into() }),
+            (_, Entry::Unmerged) => Err(off("the file has a merge conflict in git")),
+            (None, _) => Err(off("HEAD is detached, no branch is checked out")),
+            (Some(branch), Entry::Same) => Ok((branch, None)),
+            (Some(branch), Entry::Differs(sides)) => Ok((branch, Some(sides))),
+        }
     }
 }
 

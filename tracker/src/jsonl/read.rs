@@ -41,6 +41,16 @@ pub fn read(path: &Path, input: impl BufRead) -> Result<Vec<Issue>, JsonlError> 
     Ok(issues)
 }
 
+/// Counts the issues of a file, or says what is wrong with it line by line.
+pub(crate) fn check_file(path: &Path) -> Result<usize, JsonlError> {
+    let mut issues = 0;
+    each(path, open(path)?, |_, _| {
+        issues += 1;
+        Ok(())
+    })?;
+    Ok(issues)
+}
+
 /// Takes the issues of a file over into a store, each merged with what is there.
 ///
 /// All of them or none: a broken line changes nothing. One line at a time is in memory.

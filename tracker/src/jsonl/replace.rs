@@ -124,19 +124,27 @@ fn temporary_prefix(target: &Path) -> String {
 /// Removes temporary files that a killed process left beside `path`.
 /// Only for the holder of a lock that every writer of `path` takes.
 pub(crate) fn sweep_temporaries(path: &Path) -> Result<usize, JsonlError> {
-    let Some(dir) = path.parent() else { return Ok(0) };
+    let temporaries = temporaries(path)?;
+    for temporary in &temporaries {
+        fs::remove_file(temporary).map_err(|source| at(temporary, source))?;
+    }
+    Ok(temporaries.len())
+}
+
+/// Temporary files beside `path`; while somebody writes it, one is his.
+pub(crate) fn temporaries(path: &Path) -> Result<Vec<PathBuf>, JsonlError> {
+    let Some(dir) = path.parent() else { return Ok(Vec::new()) };
     let prefix = temporary_prefix(path);
-    let mut swept = 0;
+    let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(|source| at(dir, source))? {
         let entry = entry.map_err(|source| at(dir, source))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(&prefix) && name.ends_with(TEMPORARY_SUFFIX) {
-            fs::remove_file(entry.path()).map_err(|source| at(&entry.path(), source))?;
-            swept += 1;
+            found.push(entry.path());
         }
     }
-    Ok(swept)
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,0 +1,36 @@
+//! The daemon: whether it answers, and how its last sync went.
+
+use std::time::Duration;
+
+use super::{Examination, Finding, Subject};
+use crate::client::Client;
+use crate::daemon::control::{self, State};
+use crate::failure::Failure;
+use crate::paths::Workspace;
+
+/// A daemon that takes longer to say how it is, is not well.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) const EXAMINATION: Examination<Workspace> =
+    Examination { subject: Subject::Daemon, look, mend: None };
+
+fn look(workspace: &Workspace) -> Result<Finding, Failure> {
+    let state = control::state(workspace).map_err(|error| Failure::from(&error))?;
+    let State::Running { pid } = state else { return Ok(Finding::fine("not running")) };
+    let asked =
+        Client::connect_within(workspace, STATUS_TIMEOUT).and_then(|mut client| client.status());
+    Ok(match asked {
+        Ok(status) => match status.last_error {
+            None => Finding::fine(format!("running, pid {}", status.pid)),
+            Some(error) => Finding::wrong(
+                format!("its last sync failed: {error}"),
+                "`tracker sync` says what to do; `tracker daemon logs` tells more",
+            ),
+        },
+        Err(error) => {
+            let Failure { message, hint, .. } = Failure::from(&error);
+            let pid = pid.map_or("unknown".into(), |pid| pid.to_string());
+            Finding::wrong(format!("running (pid {pid}), but: {message}"), hint)
+        }
+    })
+}

@@ -111,15 +111,17 @@ fn health_is_told_by_exit_code_and_reasons() -> Ending {
     let none = workspace.tracker(["daemon", "health", "--json"])?;
     assert_eq!((none.status, &none.json()?["healthy"]), (Some(6), &false.into()));
 
-    workspace.enable_git()?;
-    let exclude = workspace.root().join(".git/info/exclude");
-    fs::write(&exclude, "*.jsonl\n")?;
     let daemon = Daemon::start(&workspace)?;
     let well = workspace.tracker(["daemon", "health"])?.ok()?;
     assert_eq!(well.out.lines().count(), 1, "{well:?}");
+    daemon.stop()?;
 
+    workspace.enable_git()?;
+    let exclude = workspace.root().join(".git/info/exclude");
+    fs::write(&exclude, "*.jsonl\n")?;
+    workspace.create("a")?;
+    let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;
-    client.create(&NewIssue::titled("a"))?;
     wait_for("the failure is told", || Ok(client.status()?.last_error.is_some()))?;
     let ill = workspace.tracker(["daemon", "health"])?;
     assert_eq!(ill.status, Some(1), "{ill:?}");

@@ -149,9 +149,9 @@ fn a_git_that_refuses_is_told_and_made_up_for() -> Ending {
     workspace.enable_git()?;
     let exclude = workspace.root().join(".git/info/exclude");
     fs::write(&exclude, ".tracker/\n")?;
+    workspace.create("a")?;
     let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;
-    client.create(&NewIssue::titled("a"))?;
     wait_for("the refusal is told", || {
         Ok(client.status()?.last_error.is_some_and(|error| error.contains("git ignores")))
     })?;
@@ -159,6 +159,55 @@ fn a_git_that_refuses_is_told_and_made_up_for() -> Ending {
     fs::write(&exclude, "")?;
     wait_for("it is committed", || Ok(workspace.commits()? == 1))?;
     wait_for("all is well", || Ok(client.status()?.last_error.is_none()))?;
+    daemon.stop()
+}
+
+#[watertight::test]
+fn steady_edits_are_committed_once_and_at_the_end() -> Ending {
+    let workspace = workspace!()?;
+    workspace.enable_git()?;
+    workspace.create("a")?;
+    let daemon = Daemon::start(&workspace)?;
+    let mut client = workspace.client()?;
+    wait_for("the first commit", || Ok(workspace.commits()? == 1))?;
+    for title in ["b", "c", "d"] {
+        client.create(&NewIssue::titled(title))?;
+        wait_for("it is exported", || {
+            Ok(workspace.exported_titles()?.iter().any(|exported| exported == title))
+        })?;
+    }
+    assert_eq!(client.status()?.commits, 1, "each edit stores the whole file again");
+    daemon.stop()?;
+    assert_eq!(workspace.commits()?, 2, "what was put off is made up for at the end");
+    assert_eq!(workspace.git(["status", "--porcelain", ".tracker/issues.jsonl"])?, "");
+    Ok(())
+}
+
+#[watertight::test]
+fn git_is_off_while_its_user_is_at_work_and_goes_on_by_itself() -> Ending {
+    let workspace = workspace!()?;
+    workspace.enable_git()?;
+    workspace.create("a")?;
+    let daemon = Daemon::start(&workspace)?;
+    let mut client = workspace.client()?;
+    wait_for("the first commit", || Ok(workspace.commits()? == 1))?;
+    let branch = workspace.git(["symbolic-ref", "--short", "HEAD"])?;
+    workspace.git(["checkout", "--quiet", "--detach"])?;
+    client.create(&NewIssue::titled("b"))?;
+    ensure!(client.sync().is_err(), "it says that it has committed");
+    let status = client.status()?;
+    ensure!(status.git_off.is_some_and(|why| why.contains("branch")), "why not?");
+    assert_eq!(status.last_error, None, "that is no failure");
+    assert_eq!(workspace.exported_titles()?, ["a", "b"]);
+    workspace.tracker(["daemon", "health"])?.ok()?;
+
+    workspace.git(["symbolic-ref", "HEAD", &format!("refs/heads/{}", branch.trim())])?;
+    client.sync()?;
+    assert_eq!(workspace.commits()?, 2);
+    assert_eq!(client.status()?.git_off, None);
+    let metrics = client.metrics()?.text;
+    let bytes = metrics.lines().find_map(|line| line.strip_prefix("tracker_git_bytes "));
+    ensure!(bytes.context("no size of git")?.parse::<f64>()? > 0.0, "{metrics}");
     daemon.stop()
 }
 

@@ -207,10 +207,14 @@ pub struct Status {
     pub passes: u64,
     /// Those of them that wrote the file.
     pub exports: u64,
+    /// Those of them that took in what somebody else had written to the file.
+    pub imports: u64,
     /// Those of them that git committed.
     pub commits: u64,
     /// Why the last pass failed, if it did.
     pub last_error: Option<String>,
+    /// Why git is off for now, which is no failure.
+    pub git_off: Option<String>,
     /// How long until it is tried again.
     pub retry_in_ms: Option<u64>,
     /// Connections open now.

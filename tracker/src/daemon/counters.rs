@@ -11,6 +11,7 @@ pub(super) struct Counters {
     pub(super) ticks: Spent,
     pub(super) passes: Spent,
     pub(super) exports: Count,
+    pub(super) imports: Count,
     pub(super) commits: Count,
     /// Passes that failed.
     pub(super) failed: Count,

@@ -75,6 +75,9 @@ fn state(out: &mut Exposition, shared: &Shared) {
     if let Ok(found) = fs::metadata(wal) {
         gauge("tracker_wal_bytes", "The write-ahead log of the database.", found.len() as f64);
     }
+    if let Some(bytes) = shared.git_bytes() {
+        gauge("tracker_git_bytes", "Git's objects after the last commit.", bytes as f64);
+    }
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     out.family("tracker_build", Kind::Info, "The daemon's program.").sample("_info", &version, 1.0);
 }
@@ -88,6 +91,7 @@ fn counts(out: &mut Exposition, shared: &Shared) {
     counter("tracker_passes", "Sync passes.", counters.passes.count());
     counter("tracker_failed_passes", "Sync passes that failed.", counters.failed.get());
     counter("tracker_exports", "Passes that wrote the file.", counters.exports.get());
+    counter("tracker_imports", "Passes that read the file.", counters.imports.get());
     counter("tracker_commits", "Passes that git committed.", counters.commits.get());
     counter("tracker_refused_requests", "Requests that were refused.", counters.refused.get());
     let help = "Connections that could not be accepted or kept.";

@@ -26,11 +26,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::dispatch::internal;
+use super::shared::GIT_OFF;
 use super::worker::{JobLost, WorkerHandle};
 use super::{DaemonLock, Shared, StopReason};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::git::Commit;
+use crate::git::{Commit, Git};
 use crate::sync::{SyncOptions, SyncReport, WhenBusy, WhenToCommit};
 use plan::{Ended, Pace, Plan};
 
@@ -95,6 +96,8 @@ struct Passed {
     outcome: Outcome,
     /// Taken before the pass: what changes meanwhile shows as a change.
     seen: Marks,
+    /// The size of git's objects after a commit.
+    git_bytes: Option<u64>,
 }
 
 /// What tells of other people's changes.
@@ -189,7 +192,9 @@ impl Scheduler {
                             .map_err(|error| Failure::from(&error)),
                         false => Err(shared.database_replaced()),
                     };
-                    Passed { outcome, seen }
+                    let is_new = outcome.as_ref().is_ok_and(|it| it.commit == Some(Commit::Done));
+                    let git_bytes = is_new.then(|| git_bytes(&shared)).flatten();
+                    Passed { outcome, seen, git_bytes }
                 })
                 .await
         });
@@ -207,6 +212,7 @@ impl Scheduler {
             Err(lost) => Err(internal(lost.to_string())),
             Ok(passed) => {
                 self.seen.marks = passed.seen;
+                self.shared.note_git_bytes(passed.git_bytes);
                 passed.outcome
             }
         };
@@ -344,8 +350,19 @@ fn how(outcome: &Outcome) -> Ended {
         Ok(report) if report.is_idle() => Ended::Idle,
         Ok(_) => Ended::Wrote,
         Err(failure) if failure.exit == Exit::Busy => Ended::Busy,
+        Err(failure) if failure.code == GIT_OFF => Ended::Paused,
         Err(_) => Ended::Failed,
     }
+}
+
+/// How much git keeps here, or nothing if it does not tell: a number is not worth a failure.
+fn git_bytes(shared: &Shared) -> Option<u64> {
+    let git = Git {
+        root: shared.workspace.root(),
+        timeout: shared.options.git_timeout,
+        interrupt: Some(&shared.interrupt),
+    };
+    git.objects_bytes().ok()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

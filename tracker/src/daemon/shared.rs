@@ -20,6 +20,9 @@ use crate::process::Interrupt;
 use crate::protocol::{Hello, PROTOCOL_VERSION, Status};
 use crate::sync::SyncReport;
 
+/// The code of the failure that says that git is off for now.
+pub(super) const GIT_OFF: &str = "git_off";
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) workspace: Workspace,
@@ -64,8 +67,12 @@ pub(super) struct Parts {
 struct Syncing {
     /// Why the last pass failed, if it did.
     error: Option<String>,
+    /// Why git is off for now, if it is. No failure: its user is in the middle of something.
+    git_off: Option<String>,
     /// When a failed pass is tried again.
     retry: Option<Instant>,
+    /// The size of git's objects after the last commit.
+    git_bytes: Option<u64>,
 }
 
 impl Shared {
@@ -126,8 +133,12 @@ impl Shared {
     pub(super) fn note(&self, outcome: &Result<SyncReport, Failure>, retry: Option<Instant>) {
         let mut syncing = self.syncing();
         syncing.retry = retry;
+        let (mut error, mut git_off) = (None, None);
         match outcome {
             Ok(report) => {
+                if report.imported.is_some() {
+                    self.counters.imports.add();
+                }
                 if report.exported.is_some() {
                     self.counters.exports.add();
                 }
@@ -137,17 +148,35 @@ impl Shared {
                 if !report.is_idle() {
                     tracing::info!(?report, "synced");
                 }
-                syncing.error = None;
             }
+            Err(failure) if failure.code == GIT_OFF => git_off = Some(failure.message.clone()),
             Err(failure) => {
                 self.counters.failed.add();
-                // A fault that stays is logged once, not at every attempt.
-                if syncing.error.as_ref() != Some(&failure.message) {
-                    tracing::warn!(error = failure.message, hint = failure.hint, "sync failed");
-                }
-                syncing.error = Some(failure.message.clone());
+                error = Some(failure.message.clone());
             }
         }
+        // What stays as it is, is logged once and not at every attempt.
+        if git_off.is_some() && syncing.git_off != git_off {
+            tracing::info!(reason = git_off, "not committed");
+        }
+        if let Err(failure) = outcome
+            && error.is_some()
+            && syncing.error != error
+        {
+            tracing::warn!(error, hint = failure.hint, "sync failed");
+        }
+        (syncing.error, syncing.git_off) = (error, git_off);
+    }
+
+    /// Remembers the size of git's objects, if it is known.
+    pub(super) fn note_git_bytes(&self, bytes: Option<u64>) {
+        let mut syncing = self.syncing();
+        syncing.git_bytes = bytes.or(syncing.git_bytes);
+    }
+
+    /// The size of git's objects after the last commit.
+    pub(super) fn git_bytes(&self) -> Option<u64> {
+        self.syncing().git_bytes
     }
 
     /// How long until a failed pass is tried again.
@@ -172,6 +201,10 @@ impl Shared {
 
     pub(super) fn status(&self) -> Status {
         let backoff = self.backoff();
+        let (last_error, git_off) = {
+            let syncing = self.syncing();
+            (syncing.error.clone(), syncing.git_off.clone())
+        };
         Status {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -185,7 +218,9 @@ impl Shared {
             passes: self.counters.passes.count(),
             exports: self.counters.exports.get(),
             commits: self.counters.commits.get(),
-            last_error: self.syncing().error.clone(),
+            imports: self.counters.imports.get(),
+            last_error,
+            git_off,
             retry_in_ms: backoff.map(millis),
             connections: self.connections() as u64,
             requests: self.counters.requests(),

@@ -32,6 +32,8 @@ pub(super) fn status(workspace: &Workspace, output: &mut Output) -> Result<Exit,
                     .last_error
                     .iter()
                     .map(|error| format!("\nlast sync failed: {error}{}", again(&status)));
+                let off =
+                    status.git_off.iter().map(|reason| format!("\n{reason}{}", again(&status)));
                 format!(
                     "running, pid {}, {} ticks, {} passes, {} exports, {} requests{}",
                     status.pid,
@@ -39,7 +41,7 @@ pub(super) fn status(workspace: &Workspace, output: &mut Output) -> Result<Exit,
                     status.passes,
                     status.exports,
                     status.requests,
-                    failing.collect::<String>(),
+                    failing.chain(off).collect::<String>(),
                 )
             })?;
             Ok(Exit::Ok)

@@ -11,6 +11,9 @@ pub(super) struct Pace {
     failed: Wait,
     /// After somebody else was at it, which passes: an interval (5 s), doubling to 6 (30 s).
     busy: Wait,
+    /// While git is off, because its user is in the middle of something: 6 intervals (30 s), doubling
+    /// to 60 (5 min).
+    paused: Wait,
     /// Between two commits.
     commit: Duration,
 }
@@ -31,6 +34,10 @@ impl Pace {
                 longest: interval.saturating_mul(360),
             },
             busy: Wait { first: interval, longest: interval.saturating_mul(6) },
+            paused: Wait {
+                first: interval.saturating_mul(6),
+                longest: interval.saturating_mul(60),
+            },
             // Surely after the time that the pass itself goes by.
             commit: commit.saturating_add(interval),
         }
@@ -48,6 +55,8 @@ pub(super) enum Ended {
     Committed,
     /// Somebody else held the database, the file or git.
     Busy,
+    /// The file is as it should be, and git is off for now.
+    Paused,
     /// It failed.
     Failed,
 }
@@ -112,6 +121,7 @@ impl Plan {
         let wait = match how {
             Ended::Failed => self.pace.failed,
             Ended::Busy => self.pace.busy,
+            Ended::Paused => self.pace.paused,
             Ended::Idle => {
                 self.commit = self.commit.filter(|due| *due > now);
                 return self.retry = None;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Finding, Patient, count, has_daemon, some};
+use super::{Finding, Patient, count, database, has_daemon, some};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::issue::Issue;
@@ -19,6 +19,9 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(35);
 /// Issues that are gone altogether may still be in it: nobody finds them.
 pub(super) fn search(patient: &Patient) -> Result<Finding, Failure> {
     let store = &patient.store;
+    if let Some(fault) = database::faults(store, "search").map_err(failure)?.first() {
+        return Ok(Finding::mendable(fault));
+    }
     let faults = store.read(|| {
         let indexed = store.indexed()?;
         let counted = |sql: &str| -> Result<i64, StoreError> {

@@ -264,6 +264,23 @@ fn a_locked_database_can_be_looked_at_and_is_not_mended() {
     case.is_mended(Subject::Rows, Verdict::Wrong);
 }
 
+#[test]
+fn what_a_killed_process_has_left_in_the_log_is_looked_at_too() {
+    let case = Case::new();
+    let store = Store::open_existing(&case.workspace.database()).unwrap();
+    store.connection().execute_batch("UPDATE labels SET label = 'dry'").unwrap();
+    let other = Case::new();
+    for suffix in ["", "-wal"] {
+        let name = format!("tracker.db{suffix}");
+        fs::copy(case.workspace.dir().join(&name), other.workspace.dir().join(&name)).unwrap();
+    }
+    fs::copy(case.workspace.jsonl(), other.workspace.jsonl()).unwrap();
+    store.close().unwrap();
+    assert_eq!(one(&other.look(), Subject::Rows).verdict, Verdict::Wrong);
+    other.fix();
+    other.is_clean();
+}
+
 // What is in it.
 
 #[test]
@@ -317,6 +334,8 @@ fn a_search_index_that_differs_is_made_anew() {
         "DELETE FROM searchable WHERE number = 1",
         "DELETE FROM search WHERE rowid = 1",
         "INSERT OR REPLACE INTO meta VALUES ('indexed', '99999')",
+        "DELETE FROM search_data WHERE id > 10",
+        "UPDATE search_data SET block = x'00112233' WHERE id > 10",
     ] {
         let case = Case::new();
         case.sql(sql);

@@ -179,16 +179,17 @@ impl From<Failure> for Finding {
     }
 }
 
+/// Puts right what a look has found.
+type Mend<P> = fn(&mut P) -> Result<(), Failure>;
+
 /// One check of a patient of one sort.
 struct Examination<P> {
     subject: Subject,
     /// What there is. An error is something that is wrong, too.
     look: fn(&P) -> Result<Finding, Failure>,
+    /// `None` where only a person can.
     mend: Option<Mend<P>>,
 }
-
-/// Puts right what a look has found.
-type Mend<P> = fn(&mut P) -> Result<(), Failure>;
 
 impl<P> Examination<P> {
     fn look(&self, patient: &P) -> Finding {

@@ -28,6 +28,7 @@ fn line(check: &Check) -> String {
     };
     // One line each, also where an error lists lines of a file.
     let found = check.found.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    let found = found.replace(":; ", ": ");
     let hint = check.hint.iter().map(|hint| format!(" -> {hint}")).collect::<String>();
     format!("{word:<7}  {subject:<11}  {found}{hint}")
 }

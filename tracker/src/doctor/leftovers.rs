@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Examination, Finding, Subject, count, has_daemon};
 use crate::daemon::DaemonLock;
 use crate::failure::Failure;
-use crate::jsonl;
+use crate::jsonl::{self, JsonlError};
 use crate::paths::{Workspace, WorkspaceError};
 use crate::sync::{self, SyncError, WhenBusy};
 
@@ -146,8 +146,18 @@ fn file(workspace: &Workspace) -> Result<Finding, Failure> {
         Err(error) if is_gone(&error) => return Ok(Finding::fine("not written yet")),
         _ => {}
     }
-    let issues = jsonl::check_file(&path).map_err(|error| Failure::from(&error))?;
-    Ok(Finding::fine(count(issues, "line")))
+    match jsonl::check_file(&path) {
+        Ok(issues) => Ok(Finding::fine(count(issues, "line"))),
+        Err(error @ JsonlError::Conflicted { .. }) => Ok(Finding::wrong(
+            error.to_string(),
+            "finish the merge, or take the marker lines out and leave those of both sides; then \
+             `tracker sync`",
+        )),
+        Err(error @ JsonlError::Broken { .. }) => {
+            Ok(Finding::wrong(error.to_string(), "correct these lines, then `tracker sync`"))
+        }
+        Err(error) => Err(Failure::from(&error)),
+    }
 }
 
 fn is_gone(error: &io::Error) -> bool {

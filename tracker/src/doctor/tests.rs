@@ -312,6 +312,30 @@ fn columns_labels_and_dependencies_are_made_anew_from_the_lines() {
 }
 
 #[test]
+fn a_line_keeps_its_words_when_its_row_is_made_anew() {
+    let case = Case::new();
+    let words =
+        r#"{ "title": "in other words", "id": "tt-words", "created_at": "2026-01-02T03:04:05Z" }"#;
+    jsonl::import(
+        &mut Store::open_existing(&case.workspace.database()).unwrap(),
+        Path::new("words"),
+        words.as_bytes(),
+    )
+    .unwrap();
+    let line = || {
+        let sql = "SELECT line FROM issues WHERE id = 'tt-words'";
+        case.with_store(|store| {
+            store.connection().query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+        })
+    };
+    let before = line();
+    case.sql("UPDATE issues SET title = 'other'");
+    assert_eq!(one(&case.fix(), Subject::Rows).verdict, Verdict::Fixed);
+    assert_eq!(line(), before);
+    case.is_clean();
+}
+
+#[test]
 fn a_line_that_cannot_be_read_is_told_and_does_not_reach_the_file() {
     for line in ["'{\"id\":'", "x'00ff'", "42"] {
         let case = Case::new();

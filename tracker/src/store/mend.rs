@@ -40,15 +40,18 @@ fn rewrite(scope: &Scope<'_>, id: &str) -> Result<(), StoreError> {
     let Some(line) = lines.first() else { return Ok(()) };
     let Ok(mut issue) = read_line(scope.path(), id, line) else { return Ok(()) };
     issue.normalise();
+    // As somebody else may have worded it.
+    let mut line = Some(line.as_str());
     if issue.id != id {
         // Its row bears another name. There may be one of its own, too.
         remove(scope, id)?;
         if let Some(here) = scope.load(&issue.id)? {
             issue = merged(&here, issue, Timestamp::now());
+            line = None;
         }
     }
     remove(scope, &issue.id)?;
-    scope.put(&issue, None)
+    scope.put_as(&issue, None, line)
 }
 
 /// Removes an issue's rows, whatever they say.

@@ -191,8 +191,11 @@ fn verdict<'a>(checks: &'a Value, subject: &str) -> Result<&'a str> {
     check(checks, subject)?["verdict"].as_str().context("no verdict")
 }
 
-/// Everything below a directory: name, inode, size, time of its last change.
-fn everything(dir: &Path) -> Result<Vec<(PathBuf, u64, u64, (i64, i64))>> {
+/// A file: name, inode, size, time of its last change.
+type Found = (PathBuf, u64, u64, (i64, i64));
+
+/// Everything below a directory.
+fn everything(dir: &Path) -> Result<Vec<Found>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

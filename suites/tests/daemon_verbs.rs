@@ -118,7 +118,7 @@ fn health_is_told_by_exit_code_and_reasons() -> Ending {
 
     workspace.enable_git()?;
     let exclude = workspace.root().join(".git/info/exclude");
-    fs::write(&exclude, "*.jsonl\n")?;
+    fs::write(&exclude, ".tracker/\n")?;
     workspace.create("a")?;
     let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;

@@ -4,8 +4,8 @@
 //!  Daemon::bind: lock, two stores, socket (and TCP)      everything that can fail, fails here
 //!  Daemon::run:
 //!     accept ──► connection ──► dispatch ──► worker "requests" (a thread, a store)
-//!                                  │ changed
-//!     ticks ───────────────────► scheduler ─► worker "sync"     (a thread, a store, git)
+//!                                  │ changed, sync
+//!     ticks ───────────────────────┴─────► scheduler "sync"     (a thread, a store, git)
 //!     stop ──► stop accepting, answer what is here, sync once more, end git, join tasks and
 //!              threads, report
 //! ```
@@ -49,7 +49,7 @@ pub use file_id::FileId;
 pub use lock::{DaemonLock, LockError};
 
 use listen::{TcpSocket, UnixSocket};
-use scheduler::Scheduler;
+use scheduler::Syncer;
 use shared::Shared;
 use worker::{OpenStores, Worker};
 
@@ -242,16 +242,15 @@ impl Daemon {
             self;
         let stores = OpenStores::default();
         let requests = Worker::start("requests", requests, &stores).map_err(DaemonError::Start)?;
-        let syncer = Worker::start("sync", sync, &stores).map_err(DaemonError::Start)?;
         let tasks = TaskTracker::new();
-        let (scheduler, calls) = scheduler::calls();
+        let (scheduler, heard) = scheduler::calls();
         let shared = Arc::new(Shared::new(shared::Parts {
             here,
             interrupt: Arc::new(Interrupt::new().map_err(DaemonError::Start)?),
             tcp: tcp.as_ref().map(|tcp| tcp.endpoint.address),
             requests: requests.handle(),
             tasks: tasks.clone(),
-            stores,
+            stores: stores.clone(),
             workspace,
             options,
             database,
@@ -269,24 +268,25 @@ impl Daemon {
             None => None,
         };
         let lock = Arc::new(lock);
-        let scheduling = Scheduler::new(&shared, &lock, syncer.handle(), calls).run();
-        let mut scheduling = tasks.spawn(cut.clone().run_until_cancelled_owned(scheduling));
+        let syncer = Syncer::start(&shared, &lock, heard, sync, &stores);
+        let syncer = syncer.map_err(DaemonError::Start)?;
+        let watching = scheduler::watch_over_passes(Arc::clone(&shared), Arc::clone(&lock));
+        tasks.spawn(cut.clone().run_until_cancelled_owned(watching));
         tracing::info!(workspace = %shared.workspace.dir().display(), "ready");
 
         tokio::select! {
             () = shutdown.cancelled() => shared.stop(StopReason::Cancelled),
             () = shared.stopping.cancelled() => {}
             // Without it the file would fall behind in silence.
-            _ = &mut scheduling => shared.stop(StopReason::SchedulerLost),
+            () = syncer.thread.ended().cancelled() => shared.stop(StopReason::SchedulerLost),
         }
 
         let deadline = Instant::now() + shared.options.shutdown_timeout;
         let mut unclosed = Vec::new();
-        join_tasks(&tasks, &cut, &shared.interrupt, shared.options.shutdown_timeout, &mut unclosed)
-            .await;
-        for worker in [requests, syncer] {
-            let patience = deadline.saturating_duration_since(Instant::now());
-            if let Err(error) = worker.close(patience.max(THREAD_PATIENCE_MIN)).await {
+        finish(&shared, &syncer, &cut, &mut unclosed).await;
+        let patience = deadline.saturating_duration_since(Instant::now()).max(THREAD_PATIENCE_MIN);
+        for closed in [requests.close(patience).await, syncer.close(patience).await] {
+            if let Err(error) = closed {
                 unclosed.push(error.to_string());
             }
         }
@@ -298,22 +298,37 @@ impl Daemon {
     }
 }
 
-/// Waits for the tasks: first for all they do, then for all but git, then not at all.
-async fn join_tasks(
-    tasks: &TaskTracker,
+/// Waits for the tasks, and then for the last sync: first for all they do, then for all but git,
+/// then not at all.
+async fn finish(
+    shared: &Shared,
+    syncer: &Syncer,
     cut: &CancellationToken,
-    interrupt: &Interrupt,
-    patience: Duration,
     unclosed: &mut Vec<String>,
 ) {
+    let (tasks, patience) = (&shared.tasks, shared.options.shutdown_timeout / 2);
+    let end_git = |unclosed: &mut Vec<String>| {
+        if let Err(error) = shared.make_haste() {
+            unclosed.push(format!("git could not be interrupted: {error}"));
+        }
+    };
     tasks.close();
-    if timeout(patience / 2, tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = tasks.len(), "still busy, ending git");
+    if !shared.keeps_its_place() {
+        end_git(unclosed);
     }
-    if let Err(error) = interrupt.raise() {
-        unclosed.push(format!("git could not be interrupted: {error}"));
+    let all = async {
+        tasks.wait().await;
+        syncer.finish();
+        syncer.thread.ended().cancelled().await;
+    };
+    tokio::pin!(all);
+    if timeout(patience, &mut all).await.is_ok() {
+        return;
     }
-    if timeout(patience / 2, tasks.wait()).await.is_err() {
+    tracing::warn!(tasks = tasks.len(), "still busy, ending git");
+    end_git(unclosed);
+    syncer.finish();
+    if timeout(patience, &mut all).await.is_err() && !tasks.is_empty() {
         unclosed.push(format!("{} task(s) had to be cut short", tasks.len()));
         cut.cancel();
         tasks.wait().await;

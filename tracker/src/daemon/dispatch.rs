@@ -64,7 +64,7 @@ fn on_store_in_place(shared: &Shared, store: &mut Store, call: Call) -> Outcome 
     let before = store.connection().total_changes();
     let outcome = on_store(store, call);
     if store.connection().total_changes() != before {
-        shared.changed.notify_one();
+        shared.scheduler.changed();
     }
     outcome
 }

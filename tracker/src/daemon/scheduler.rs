@@ -1,4 +1,4 @@
-//! When the daemon syncs: one task, and the only one that has the sync's thread and store.
+//! When the daemon syncs: one thread, and the only one that has the sync's store.
 //!
 //! ```text
 //!  tick ────► look: lock, database, workspace ──gone?──► stop
@@ -10,33 +10,34 @@
 //! ```
 //!
 //! Whatever comes while a pass runs is the next one's, however much it is.
-//! A tick that finds nothing forks nothing and writes nothing: it is three `stat`s and one question
-//! to SQLite.
+//! A tick that finds nothing forks nothing and writes nothing, and wakes no other thread: it is four
+//! `stat`s and one question to SQLite.
 
 mod plan;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::dispatch::internal;
 use super::shared::GIT_OFF;
-use super::worker::{JobLost, WorkerHandle};
+use super::worker::{JobLost, NotClosed, OpenStores, StoreThread};
 use super::{DaemonLock, Shared, StopReason};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::git::{Commit, Git};
+use crate::store::{Store, StoreError};
 use crate::sync::{SyncOptions, SyncReport, WhenBusy, WhenToCommit};
 use plan::{Ended, Pace, Plan};
 
-/// Calls of `sync` that may wait to be heard; whoever comes later waits to hand theirs in.
-const CALLS_MAX: usize = 64;
 /// Bounds of the interval, so that no sum of times overflows and no tick chases the next.
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(1);
 pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -44,60 +45,140 @@ pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60
 /// What a pass did, or why it did not.
 type Outcome = Result<SyncReport, Failure>;
 
-/// A way to ask for a pass.
+/// What others tell the scheduler.
+enum Event {
+    Changed,
+    /// Somebody wants a pass, and to know what came of it. No more of them than connections.
+    Asked(oneshot::Sender<Outcome>),
+    Finish(LastPass),
+}
+
+/// Whether what waits at the end is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastPass {
+    IfAnythingWaits,
+    Never,
+}
+
+/// A way to tell the scheduler something.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    calls: mpsc::Sender<oneshot::Sender<Outcome>>,
+    events: Sender<Event>,
+    /// Whether it has been told of a change that it has not seen to: however many there are, they
+    /// are told once.
+    is_told: Arc<AtomicBool>,
+    /// Whether a pass runs.
+    passing: watch::Sender<bool>,
 }
 
 /// The other end, for the scheduler.
-pub(super) type Calls = mpsc::Receiver<oneshot::Sender<Outcome>>;
+pub(super) struct Heard {
+    events: Receiver<Event>,
+    caller: Caller,
+}
 
 /// Both ends.
-pub(super) fn calls() -> (Caller, Calls) {
-    let (calls, heard) = mpsc::channel(CALLS_MAX);
-    (Caller { calls }, heard)
+pub(super) fn calls() -> (Caller, Heard) {
+    let (events, heard) = channel();
+    let caller = Caller { events, is_told: Arc::default(), passing: watch::Sender::new(false) };
+    (caller.clone(), Heard { events: heard, caller })
 }
 
 impl Caller {
     /// Asks for a pass that begins after now, and returns what came of it.
     pub(super) async fn sync(&self) -> Result<Outcome, JobLost> {
         let (asked, answer) = oneshot::channel();
-        self.calls.send(asked).await.map_err(|_| JobLost)?;
+        self.events.send(Event::Asked(asked)).map_err(|_| JobLost)?;
         answer.await.map_err(|_| JobLost)
+    }
+
+    /// Tells of a change.
+    pub(super) fn changed(&self) {
+        if !self.is_told.swap(true, Ordering::AcqRel) {
+            self.tell(Event::Changed);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // A scheduler that has ended needs not be told any more.
+        let _ended = self.events.send(event);
     }
 }
 
+/// The scheduler's thread, from the outside.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    shared: Arc<Shared>,
+    pub(super) thread: StoreThread,
+}
+
+impl Syncer {
+    /// Gives the store to a new thread, whose first pass is at once.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        lock: &Arc<DaemonLock>,
+        heard: Heard,
+        store: Store,
+        open: &OpenStores,
+    ) -> std::io::Result<Self> {
+        let scheduler = Scheduler::new(shared, lock, heard, store);
+        let thread = StoreThread::start("sync", open, move || scheduler.run())?;
+        Ok(Self { shared: Arc::clone(shared), thread })
+    }
+
+    /// Begins the end, with a last pass if anything waits.
+    pub(super) fn finish(&self) {
+        self.shared.scheduler.tell(Event::Finish(LastPass::IfAnythingWaits));
+    }
+
+    /// Joins the thread, which was told to end.
+    pub(super) async fn close(mut self, patience: Duration) -> Result<(), NotClosed> {
+        self.thread.join_within(patience).await
+    }
+}
+
+impl Drop for Syncer {
+    /// For a daemon whose future was dropped: the thread must not outlive it, and git not hold it.
+    fn drop(&mut self) {
+        let _unheard = self.shared.make_haste();
+        self.shared.scheduler.tell(Event::Finish(LastPass::Never));
+        self.thread.join();
+    }
+}
+
+/// Looks after lock, database and workspace in the scheduler's stead while a pass runs, which a
+/// git that hangs can draw out for long.
+pub(super) async fn watch_over_passes(shared: Arc<Shared>, lock: Arc<DaemonLock>) {
+    let interval = bounded(shared.options.interval);
+    let mut passing = shared.scheduler.passing.subscribe();
+    let watch = async {
+        while passing.wait_for(|is_passing| *is_passing).await.is_ok() {
+            while timeout(interval, passing.wait_for(|is_passing| !is_passing)).await.is_err() {
+                if let Some(reason) = shared.lost_place(&lock) {
+                    return shared.stop(reason);
+                }
+            }
+        }
+    };
+    shared.stopping.run_until_cancelled(watch).await;
+}
+
 /// The one who decides.
-pub(super) struct Scheduler {
+struct Scheduler {
     shared: Arc<Shared>,
     lock: Arc<DaemonLock>,
-    syncer: WorkerHandle,
-    calls: Calls,
+    store: Store,
+    heard: Heard,
     plan: Plan,
-    running: Option<Running>,
-    /// Who asked since the running pass began.
+    next_tick: Instant,
+    /// Who asked since the last pass began.
     waiting: Vec<oneshot::Sender<Outcome>>,
-    seen: Seen,
+    /// Other people's changes that were seen to.
+    marks: Marks,
+    /// Requests at the last tick.
+    requests: u64,
     /// When somebody last was here, or something last changed.
     active: Instant,
-}
-
-/// A pass under way.
-struct Running {
-    pass: Pin<Box<dyn Future<Output = Result<Passed, JobLost>> + Send>>,
-    /// Who waits for it.
-    asked: Vec<oneshot::Sender<Outcome>>,
-    began: Instant,
-}
-
-/// What comes back from the sync's thread.
-struct Passed {
-    outcome: Outcome,
-    /// Taken before the pass: what changes meanwhile shows as a change.
-    seen: Marks,
-    /// The size of git's objects after a commit.
-    git_bytes: Option<u64>,
 }
 
 /// What tells of other people's changes.
@@ -110,112 +191,95 @@ struct Marks {
 /// Inode, size, and the times of change of content and inode: what no change leaves alone.
 type Stamp = (u64, u64, (i64, i64), (i64, i64));
 
-#[derive(Debug, Default)]
-struct Seen {
-    marks: Marks,
-    requests: u64,
-}
-
 impl Scheduler {
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        lock: &Arc<DaemonLock>,
-        syncer: WorkerHandle,
-        calls: Calls,
-    ) -> Self {
+    fn new(shared: &Arc<Shared>, lock: &Arc<DaemonLock>, heard: Heard, store: Store) -> Self {
         let (now, options) = (Instant::now(), &shared.options);
-        let pace = Pace::new(bounded(options.interval), options.commit_interval);
+        let interval = bounded(options.interval);
         Self {
             shared: Arc::clone(shared),
             lock: Arc::clone(lock),
-            syncer,
-            calls,
-            plan: Plan::new(pace, now),
-            running: None,
+            store,
+            heard,
+            plan: Plan::new(Pace::new(interval, options.commit_interval), now),
+            // What is due at once is planned so.
+            next_tick: now + interval,
             waiting: Vec::new(),
-            seen: Seen::default(),
+            marks: Marks::default(),
+            requests: 0,
             active: now,
         }
     }
 
-    /// Decides until the daemon stops, and sees to it that what is done is passed on.
-    pub(super) async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let mut ticks = ticker(bounded(shared.options.interval));
-        loop {
-            self.begin_if_due();
-            let next = self.plan.next().filter(|_| self.running.is_none());
-            tokio::select! {
-                () = shared.stopping.cancelled() => break,
-                passed = finish(&mut self.running) => self.finished(passed),
-                Some(asked) = self.calls.recv() => self.waiting.push(asked),
-                () = shared.changed.notified() => self.plan.changed(Instant::now()),
-                _ = ticks.tick() => self.tick().await,
-                () = until(next) => {}
+    /// Decides until it is told to finish, and sees to it that what is done is passed on.
+    fn run(mut self) -> Result<(), StoreError> {
+        let last_pass = loop {
+            if let Some(finish) = self.hear() {
+                break finish;
+            }
+            let now = Instant::now();
+            if now >= self.next_tick {
+                self.tick(now);
+                self.next_tick = now + bounded(self.shared.options.interval);
+            }
+            if !self.waiting.is_empty() {
+                self.pass(WhenToCommit::Now);
+            } else if self.due().is_some_and(|due| due <= now) {
+                self.pass(WhenToCommit::AtMostEvery(self.shared.options.commit_interval));
+            }
+        };
+        let is_wanted = last_pass == LastPass::IfAnythingWaits && !self.shared.is_in_haste();
+        if is_wanted && self.has_its_place() {
+            self.look_for_changes();
+            if self.plan.is_pending() {
+                self.pass(WhenToCommit::Now);
             }
         }
-        self.last_pass().await;
+        self.store.close()
     }
 
-    /// Begins a pass if somebody waits for one or it is time, and none runs.
-    fn begin_if_due(&mut self) {
-        let now = Instant::now();
-        let is_due = self.plan.next().is_some_and(|due| due <= now);
-        if self.running.is_none() && (is_due || !self.waiting.is_empty()) {
-            let commit = match self.waiting.is_empty() {
-                true => WhenToCommit::AtMostEvery(self.shared.options.commit_interval),
-                false => WhenToCommit::Now,
-            };
-            self.begin(commit);
+    /// Waits for whatever comes first, and takes in all that is there, so that many who ask at
+    /// once get one pass.
+    fn hear(&mut self) -> Option<LastPass> {
+        let due = self.due().unwrap_or(self.next_tick);
+        let mut patience = due.min(self.next_tick).saturating_duration_since(Instant::now());
+        while let Ok(event) = self.heard.events.recv_timeout(patience) {
+            match event {
+                Event::Changed => {
+                    self.heard.caller.is_told.store(false, Ordering::Release);
+                    self.plan.changed(Instant::now());
+                }
+                Event::Asked(asked) => self.waiting.push(asked),
+                Event::Finish(last_pass) => return Some(last_pass),
+            }
+            patience = Duration::ZERO;
         }
+        None
     }
 
-    fn begin(&mut self, commit: WhenToCommit) {
-        self.plan.began();
-        let shared = Arc::clone(&self.shared);
-        let options = SyncOptions {
-            git_timeout: shared.options.git_timeout,
-            interrupt: Some(Arc::clone(&shared.interrupt)),
-            when_busy: WhenBusy::Refuse,
-            commit,
-        };
-        let syncer = self.syncer.clone();
-        let pass = Box::pin(async move {
-            syncer
-                .call(move |store| {
-                    let seen = Marks {
-                        data_version: store.data_version().ok(),
-                        file: stamp(&shared.workspace.jsonl()),
-                    };
-                    let outcome = match shared.database_is_in_place() {
-                        true => crate::sync::pass(store, &shared.workspace, &options)
-                            .map_err(|error| Failure::from(&error)),
-                        false => Err(shared.database_replaced()),
-                    };
-                    let is_new = outcome.as_ref().is_ok_and(|it| it.commit == Some(Commit::Done));
-                    let git_bytes = is_new.then(|| git_bytes(&shared)).flatten();
-                    Passed { outcome, seen, git_bytes }
-                })
-                .await
-        });
+    /// When the next pass is due that nobody has asked for. Once the daemon stops, what waits is
+    /// the last pass's.
+    fn due(&self) -> Option<Instant> {
+        self.plan.next().filter(|_| !self.shared.stopping.is_cancelled())
+    }
+
+    fn has_its_place(&self) -> bool {
+        self.shared.keeps_its_place() && self.shared.lost_place(&self.lock).is_none()
+    }
+
+    /// One pass, for all who wait.
+    fn pass(&mut self, commit: WhenToCommit) {
         let asked = std::mem::take(&mut self.waiting);
-        self.running = Some(Running { pass, asked, began: Instant::now() });
-    }
-
-    /// Notes what came of a pass and tells whoever asked for it.
-    fn finished(&mut self, passed: Result<Passed, JobLost>) {
-        let Some(Running { asked, began, .. }) = self.running.take() else { return };
+        let began = Instant::now();
+        self.plan.began();
+        // What changes meanwhile shows as a change.
+        self.marks = self.look();
+        self.heard.caller.passing.send_replace(true);
+        // A pass that panicked is a failed one, whose transaction was rolled back.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.bring_up_to_date(commit)))
+            .unwrap_or_else(|_| Err(internal("the sync panicked".into())));
+        self.heard.caller.passing.send_replace(false);
         let now = Instant::now();
         self.shared.counters.passed(now.duration_since(began));
-        // A pass that panicked is a failed one: the text of the panic is in the log.
-        let outcome = match passed {
-            Err(lost) => Err(internal(lost.to_string())),
-            Ok(passed) => {
-                self.seen.marks = passed.seen;
-                self.shared.note_git_bytes(passed.git_bytes);
-                passed.outcome
-            }
-        };
         let ended = how(&outcome);
         if matches!(ended, Ended::Wrote | Ended::Committed) {
             self.active = now;
@@ -228,116 +292,60 @@ impl Scheduler {
         }
     }
 
+    fn bring_up_to_date(&mut self, commit: WhenToCommit) -> Outcome {
+        let shared = &self.shared;
+        if !shared.database_is_in_place() {
+            return Err(shared.database_replaced());
+        }
+        let options = SyncOptions {
+            git_timeout: shared.options.git_timeout,
+            interrupt: Some(Arc::clone(&shared.interrupt)),
+            when_busy: WhenBusy::Refuse,
+            commit,
+        };
+        let report = crate::sync::pass(&mut self.store, &shared.workspace, &options)
+            .map_err(|error| Failure::from(&error))?;
+        if report.commit == Some(Commit::Done) {
+            shared.note_git_bytes(git_bytes(shared));
+        }
+        Ok(report)
+    }
+
     /// Looks whether there is still something to serve, and whether something has changed.
-    async fn tick(&mut self) {
-        let began = Instant::now();
-        if let Some(reason) = self.has_lost_its_place() {
+    fn tick(&mut self, began: Instant) {
+        if let Some(reason) = self.shared.lost_place(&self.lock) {
             return self.shared.stop(reason);
         }
-        // While a pass runs its thread cannot be asked, and the next tick will do.
-        if self.running.is_none() {
-            self.look_for_changes().await;
-        }
+        self.look_for_changes();
         if self.is_idle_for_long(began) {
             return self.shared.stop(StopReason::Idle);
         }
         self.shared.counters.ticked(began.elapsed());
     }
 
-    fn has_lost_its_place(&self) -> Option<StopReason> {
-        let reason = if !self.lock.is_in_place() {
-            StopReason::LockReplaced
-        } else if !self.shared.database_is_in_place() {
-            StopReason::DatabaseReplaced
-        } else {
-            return None;
-        };
-        let is_there = self.shared.workspace.dir().is_dir();
-        Some(if is_there { reason } else { StopReason::WorkspaceGone })
+    fn look_for_changes(&mut self) {
+        if self.look() != self.marks {
+            self.plan.changed(Instant::now());
+        }
     }
 
-    async fn look_for_changes(&mut self) {
-        let Ok(data_version) = self.syncer.call(|store| store.data_version().ok()).await else {
-            return;
-        };
-        let marks = Marks { data_version, file: stamp(&self.shared.workspace.jsonl()) };
-        if marks != self.seen.marks {
-            self.plan.changed(Instant::now());
+    fn look(&self) -> Marks {
+        Marks {
+            data_version: self.store.data_version().ok(),
+            file: stamp(&self.shared.workspace.jsonl()),
         }
     }
 
     /// Whether nobody was here and nothing has changed for longer than the daemon shall wait.
     fn is_idle_for_long(&mut self, now: Instant) -> bool {
         let requests = self.shared.counters.requests();
-        let is_in_use = requests != self.seen.requests || self.shared.connections() > 0;
-        self.seen.requests = requests;
-        if is_in_use || self.running.is_some() {
+        if requests != self.requests || self.shared.connections() > 0 {
             self.active = now;
         }
+        self.requests = requests;
         let idle = now.saturating_duration_since(self.active);
         self.shared.options.idle_timeout.is_some_and(|timeout| idle >= timeout)
     }
-
-    /// Does what is asked for until nobody asks any more, then begins a last pass if anything
-    /// waits, be it for its time.
-    async fn last_pass(&mut self) {
-        if !self.shared.keeps_its_place() || self.has_lost_its_place().is_some() {
-            // Somebody else's files are not ours to write.
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        // Connections have been told to end with the request that they are at, which may change
-        // something or be a `sync`. One that does not end is waited for only so long.
-        let everyone = shared.options.connections_max.try_into().unwrap_or(u32::MAX);
-        let gone =
-            timeout(shared.options.shutdown_timeout / 4, shared.slots.acquire_many(everyone));
-        tokio::pin!(gone);
-        let mut has_failed = false;
-        loop {
-            if self.running.is_none() && !self.waiting.is_empty() {
-                self.begin(WhenToCommit::Now);
-            }
-            let is_free = self.running.is_none();
-            tokio::select! {
-                passed = finish(&mut self.running) => {
-                    self.finished(passed);
-                    has_failed = self.plan.retry().is_some();
-                }
-                Some(asked) = self.calls.recv() => self.waiting.push(asked),
-                _gone_or_not = &mut gone, if is_free => break,
-            }
-        }
-        self.look_for_changes().await;
-        // What has failed in this very moment will fail again.
-        if self.plan.is_pending() && !has_failed {
-            self.begin(WhenToCommit::Now);
-            let passed = finish(&mut self.running).await;
-            self.finished(passed);
-        }
-    }
-}
-
-/// Waits for the running pass; for ever where there is none.
-async fn finish(running: &mut Option<Running>) -> Result<Passed, JobLost> {
-    match running {
-        Some(running) => running.pass.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a moment; for ever where there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The first tick is an interval away: what is due at once is planned so.
-fn ticker(interval: Duration) -> Interval {
-    let mut ticks = interval_at(tokio::time::Instant::now() + interval, interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }
 
 fn bounded(interval: Duration) -> Duration {

@@ -1,17 +1,18 @@
 //! What every task of one daemon knows.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::Counters;
 use super::scheduler::Caller;
 use super::worker::{OpenStores, WorkerHandle};
-use super::{FileId, Options, ShutdownReport, StopReason};
+use super::{DaemonLock, FileId, Options, ShutdownReport, StopReason};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::git::Commit;
@@ -34,9 +35,8 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     pub(super) requests: WorkerHandle,
     pub(super) scheduler: Caller,
-    /// Told by whoever has changed an issue.
-    pub(super) changed: Notify,
     pub(super) interrupt: Arc<Interrupt>,
+    is_in_haste: AtomicBool,
     pub(super) tasks: TaskTracker,
     pub(super) stores: OpenStores,
     pub(super) counters: Counters,
@@ -85,8 +85,8 @@ impl Shared {
             reason: OnceLock::new(),
             requests: parts.requests,
             scheduler: parts.scheduler,
-            changed: Notify::new(),
             interrupt: parts.interrupt,
+            is_in_haste: AtomicBool::new(false),
             tasks: parts.tasks,
             stores: parts.stores,
             counters: Counters::default(),
@@ -106,10 +106,33 @@ impl Shared {
         self.stopping.cancel();
     }
 
+    /// Ends git, now and from now on: the time for a shutdown is running out.
+    pub(super) fn make_haste(&self) -> std::io::Result<()> {
+        self.is_in_haste.store(true, Ordering::Release);
+        self.interrupt.raise()
+    }
+
+    pub(super) fn is_in_haste(&self) -> bool {
+        self.is_in_haste.load(Ordering::Acquire)
+    }
+
     /// Whether it ends with everything still its own, so that what it does last is in its place.
     pub(super) fn keeps_its_place(&self) -> bool {
         use StopReason::{DatabaseReplaced, LockReplaced, WorkspaceGone};
         !matches!(self.reason.get(), Some(DatabaseReplaced | LockReplaced | WorkspaceGone))
+    }
+
+    /// Why there is nothing left to serve, if that is so.
+    pub(super) fn lost_place(&self, lock: &DaemonLock) -> Option<StopReason> {
+        let reason = if !lock.is_in_place() {
+            StopReason::LockReplaced
+        } else if !self.database_is_in_place() {
+            StopReason::DatabaseReplaced
+        } else {
+            return None;
+        };
+        let is_there = self.workspace.dir().is_dir();
+        Some(if is_there { reason } else { StopReason::WorkspaceGone })
     }
 
     /// Whether the database's name still leads to the file that our stores have open. What is

@@ -6,11 +6,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
 
@@ -19,31 +20,91 @@ const QUEUE_MAX: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
-/// How many stores the workers of one daemon have open.
+/// How many stores the threads of one daemon have open.
 #[derive(Debug, Clone, Default)]
-pub(super) struct OpenStores(Arc<()>);
+pub(super) struct OpenStores(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+struct Counted(OpenStores);
 
 impl OpenStores {
     pub(super) fn count(&self) -> usize {
-        Arc::strong_count(&self.0).saturating_sub(1)
+        self.0.load(Ordering::Relaxed)
     }
 
-    /// One more, until what is returned is dropped.
-    fn add(&self) -> Arc<()> {
-        Arc::clone(&self.0)
+    fn add(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
     }
 }
 
-/// The owner of the thread.
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A thread with a store, which ends when it is told to, and is joined then.
+#[derive(Debug)]
+pub(super) struct StoreThread {
+    name: &'static str,
+    /// Cancelled when the thread is about to end, however it does.
+    ended: CancellationToken,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl StoreThread {
+    /// Starts it; `body` closes the store at its end.
+    pub(super) fn start(
+        name: &'static str,
+        open: &OpenStores,
+        body: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let ended = CancellationToken::new();
+        let (counted, ending) = (open.add(), ended.clone().drop_guard());
+        let thread = Builder::new().name(name.into()).spawn(move || {
+            let _until_closed = (counted, ending);
+            body()
+        })?;
+        Ok(Self { name, ended, thread: Some(thread) })
+    }
+
+    /// Cancelled when the thread is about to end.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Joins it, after it was told to end.
+    pub(super) async fn join_within(&mut self, patience: Duration) -> Result<(), NotClosed> {
+        let name = self.name;
+        let thread = self.thread.take();
+        if tokio::time::timeout(patience, self.ended.cancelled()).await.is_err() {
+            // The thread is in a call that cannot be cut short. It ends by itself, unjoined.
+            return Err(NotClosed::StillBusy { name });
+        }
+        match thread.map(JoinHandle::join) {
+            Some(Ok(closed)) => closed.map_err(|source| NotClosed::Store { name, source }),
+            Some(Err(_)) => Err(NotClosed::Panicked { name }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, however long it takes.
+    pub(super) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _closed_or_reported_nowhere = thread.join();
+        }
+    }
+}
+
+/// The owner of a thread that does jobs.
 #[derive(Debug)]
 pub(super) struct Worker {
-    name: &'static str,
     handle: WorkerHandle,
     /// Set before the last job is sent. The end must not wait for other handles to go: a task
     /// that holds one may be waiting for the very thread that drops us.
     closing: Arc<AtomicBool>,
-    ended: oneshot::Receiver<()>,
-    thread: Option<JoinHandle<Result<(), StoreError>>>,
+    thread: StoreThread,
 }
 
 /// A way to hand in jobs.
@@ -63,6 +124,9 @@ pub(super) enum NotClosed {
     /// Its job is still running.
     #[error("{name}: still busy, left behind")]
     StillBusy { name: &'static str },
+    /// It has panicked outside of its jobs.
+    #[error("{name}: panicked")]
+    Panicked { name: &'static str },
     /// The store would not close.
     #[error("{name}: {source}")]
     Store { name: &'static str, source: StoreError },
@@ -76,19 +140,10 @@ impl Worker {
         open: &OpenStores,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let (ending, ended) = oneshot::channel();
         let closing = Arc::new(AtomicBool::new(false));
         let is_closing = Arc::clone(&closing);
-        let counted = open.add();
-        let thread = Builder::new().name(name.into()).spawn(move || {
-            let _until_closed = counted;
-            let closed = work(store, queue, &is_closing);
-            // Nobody may be waiting any more, which is as good.
-            let _unheard = ending.send(());
-            closed
-        })?;
-        let handle = WorkerHandle { jobs };
-        Ok(Self { name, handle, closing, ended, thread: Some(thread) })
+        let thread = StoreThread::start(name, open, move || work(store, queue, &is_closing))?;
+        Ok(Self { handle: WorkerHandle { jobs }, closing, thread })
     }
 
     /// A way to hand in jobs.
@@ -99,18 +154,7 @@ impl Worker {
     /// Lets the running job end, drops those nobody waits for, closes the store, joins the thread.
     pub(super) async fn close(mut self, patience: Duration) -> Result<(), NotClosed> {
         self.hang_up();
-        let thread = self.thread.take();
-        if tokio::time::timeout(patience, &mut self.ended).await.is_err() {
-            // The thread is in a call that cannot be cut short. It ends by itself, unjoined.
-            return Err(NotClosed::StillBusy { name: self.name });
-        }
-        match thread.map(JoinHandle::join) {
-            Some(Ok(closed)) => {
-                closed.map_err(|source| NotClosed::Store { name: self.name, source })
-            }
-            // `work` contains the panics of its jobs, so there is no other.
-            Some(Err(_)) | None => Ok(()),
-        }
+        self.thread.join_within(patience).await
     }
 
     fn hang_up(&self) {
@@ -124,9 +168,7 @@ impl Drop for Worker {
     /// For a daemon that never ran, or whose future was dropped: the thread must not outlive it.
     fn drop(&mut self) {
         self.hang_up();
-        if let Some(thread) = self.thread.take() {
-            let _closed_or_reported_nowhere = thread.join();
-        }
+        self.thread.join();
     }
 }
 

@@ -245,8 +245,10 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         // An error or a panic in the body drops the transaction, which rolls it back.
-        let scope = Scope { transaction, path: &path, revision: Cell::new(None) };
+        let scope =
+            Scope { transaction, path: &path, revision: Cell::new(None), growth: Cell::new(0) };
         let value = body(&scope)?;
+        scope.note_growth()?;
         scope.transaction.commit().map_err(failed)?;
         Ok(value)
     }
@@ -323,6 +325,8 @@ pub(crate) struct Scope<'a> {
     path: &'a Path,
     /// That of this transaction, once something has changed.
     revision: Cell<Option<i64>>,
+    /// Issues that are new, less those that are gone.
+    growth: Cell<i64>,
 }
 
 impl Scope<'_> {
@@ -336,6 +340,21 @@ impl Scope<'_> {
         self.set_meta("revision", Some(&i64::to_string(&revision)))?;
         self.revision.set(Some(revision));
         Ok(revision)
+    }
+
+    /// How many issues there are, deleted ones too. Kept beside them, because counting 100,000 takes
+    /// longer than making one.
+    pub(crate) fn issues(&self) -> Result<u64, StoreError> {
+        let noted = meta(&self.transaction, "issues").map_err(|error| self.failed(error))?;
+        let noted: i64 = noted.and_then(|noted| noted.parse().ok()).unwrap_or(0);
+        Ok(noted.saturating_add(self.growth.get()).max(0).unsigned_abs())
+    }
+
+    fn note_growth(&self) -> Result<(), StoreError> {
+        if self.growth.get() == 0 {
+            return Ok(());
+        }
+        self.set_meta("issues", Some(&self.issues()?.to_string()))
     }
 
     pub(crate) fn set_meta(&self, key: &str, value: Option<&str>) -> Result<(), StoreError> {

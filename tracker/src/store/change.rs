@@ -228,13 +228,8 @@ fn check_changed(before: &Issue, after: &Issue) -> Result<(), Invalid> {
 /// The first candidate that no issue has; inside the transaction, so nobody can take it meanwhile.
 fn free_id(scope: &Scope<'_>, prefix: &str, issue: &Issue) -> Result<String, StoreError> {
     let failed = |error| scope.failed(error);
-    let issues = scope
-        .connection()
-        .prepare_cached("SELECT count(*) FROM issues")
-        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-        .map_err(failed)?;
     let seed = format!("{}\0{}\0{}", issue.title, issue.created_at, std::process::id());
-    for candidate in id::candidates(prefix, seed.as_bytes(), issues.unsigned_abs()) {
+    for candidate in id::candidates(prefix, seed.as_bytes(), scope.issues()?) {
         let taken = scope
             .connection()
             .prepare_cached("SELECT 1 FROM issues WHERE id = ?1")
@@ -337,6 +332,25 @@ mod tests {
             comments.iter().map(|it| it.id.as_u64()).collect::<Vec<_>>(),
             [Some(1), Some(2)]
         );
+    }
+
+    #[test]
+    fn ids_grow_with_what_is_there() {
+        let mut store = Store::open_in_memory().unwrap();
+        let one = store.create(NewIssue::titled("a")).unwrap();
+        let many = (0..1000).map(|n| Issue { id: format!("x-{n}"), ..one.clone() });
+        store.import(many).unwrap();
+        let digits = |store: &mut Store| titled(store, "b").len() - "tt-".len();
+        assert_eq!((one.id.len() - "tt-".len(), digits(&mut store)), (3, 5));
+        let old = "2020-01-01T00:00:00Z".parse().unwrap();
+        for issue in store.list(None).unwrap() {
+            let gone = store.delete(&issue.id, None).unwrap();
+            let mut gone = Issue { deleted_at: Some(old), ..gone };
+            gone.touch();
+            store.import([gone]).unwrap();
+        }
+        store.forget_expired().unwrap();
+        assert_eq!(digits(&mut store), 3);
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Scope<'_> {
         before: Option<&Issue>,
         line: Option<&str>,
     ) -> Result<(), StoreError> {
+        self.growth.set(self.growth.get() + i64::from(before.is_none()));
         self.run(
             "INSERT OR REPLACE INTO issues VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             (
@@ -150,6 +151,7 @@ impl Scope<'_> {
         let nothing = Issue { labels: Vec::new(), dependencies: Vec::new(), ..issue.clone() };
         self.put_labels(&nothing, Some(issue))?;
         self.put_dependencies(&nothing, Some(issue))?;
+        self.growth.set(self.growth.get() - 1);
         self.run("DELETE FROM issues WHERE id = ?1", [&issue.id]).map(drop)
     }
 

@@ -350,6 +350,16 @@ impl Scope<'_> {
         Ok(noted.saturating_add(self.growth.get()).max(0).unsigned_abs())
     }
 
+    /// Counts the issues anew.
+    fn recount(&self) -> Result<(), StoreError> {
+        self.growth.set(0);
+        self.run(
+            "INSERT OR REPLACE INTO meta SELECT 'issues', CAST(count(*) AS TEXT) FROM issues",
+            [],
+        )
+        .map(drop)
+    }
+
     fn note_growth(&self) -> Result<(), StoreError> {
         if self.growth.get() == 0 {
             return Ok(());

@@ -18,7 +18,8 @@ impl Store {
             }
             scope.run("DELETE FROM labels WHERE issue_id NOT IN (SELECT id FROM issues)", [])?;
             let strays = "DELETE FROM dependencies WHERE issue_id NOT IN (SELECT id FROM issues)";
-            scope.run(strays, []).map(drop)
+            scope.run(strays, [])?;
+            scope.recount()
         })
     }
 

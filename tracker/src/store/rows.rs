@@ -152,7 +152,15 @@ impl Scope<'_> {
         self.put_labels(&nothing, Some(issue))?;
         self.put_dependencies(&nothing, Some(issue))?;
         self.growth.set(self.growth.get() - 1);
-        self.run("DELETE FROM issues WHERE id = ?1", [&issue.id]).map(drop)
+        for sql in [
+            "DELETE FROM search
+             WHERE rowid IN (SELECT number FROM searchable WHERE issue_id = ?1)",
+            "DELETE FROM searchable WHERE issue_id = ?1",
+            "DELETE FROM issues WHERE id = ?1",
+        ] {
+            self.run(sql, [&issue.id])?;
+        }
+        Ok(())
     }
 
     fn put_labels(&self, issue: &Issue, before: Option<&Issue>) -> Result<(), StoreError> {

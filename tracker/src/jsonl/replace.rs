@@ -133,8 +133,10 @@ pub(crate) fn sweep_temporaries(path: &Path) -> Result<usize, JsonlError> {
 
 /// Temporary files beside `path`; while somebody writes it, one is his.
 pub(crate) fn temporaries(path: &Path) -> Result<Vec<PathBuf>, JsonlError> {
+    // They are made where a link leads to.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let Some(dir) = path.parent() else { return Ok(Vec::new()) };
-    let prefix = temporary_prefix(path);
+    let prefix = temporary_prefix(&path);
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(|source| at(dir, source))? {
         let entry = entry.map_err(|source| at(dir, source))?;

@@ -14,26 +14,25 @@
 mod checks;
 mod kill;
 mod tally;
+mod traffic;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
-use watertight_tracker::client::Client;
-use watertight_tracker::issue::NewIssue;
-use watertight_tracker::paths;
 
-use crate::generated::{Dice, Generated};
-use crate::{Daemon, PATIENCE, Workspace, wait_for};
+use crate::dice::Dice;
+use crate::generated::Generated;
+use crate::{Daemon, Workspace};
 
 pub use kill::Manner;
 pub use tally::Tally;
 
 use kill::Victim;
+use traffic::Traffic;
 
 /// Issues that are there before anything happens: an export of them takes some milliseconds.
 const ISSUES: usize = 500;
@@ -43,8 +42,6 @@ const IMPORTED: usize = 1_000;
 const CREATED: usize = 100;
 /// How long a daemon is left alone at most, from its start; it does not end by itself.
 const DAEMON_RUN: Duration = Duration::from_millis(600);
-/// Calls of `create` between two of `sync` to a daemon, each of which ends in a commit.
-const CREATED_A_SYNC: usize = 3;
 /// Shorter than any run, so that a daemon is often in the middle of a pass of its own.
 const DAEMON_INTERVAL: [&str; 2] = ["--interval", "10ms"];
 
@@ -165,7 +162,7 @@ impl Crashes {
         let begun = Instant::now();
         let victim = Victim::start(&mut self.command(work, &stage))?;
         let traffic = match work {
-            Work::Daemon => Some(Traffic::begin(stage.workspace.paths())?),
+            Work::Daemon => Some(Traffic::begin(stage.workspace.paths(), DAEMON_RUN)?),
             _ => None,
         };
         let ended = victim.kill_after(moment, manner)?;
@@ -299,41 +296,4 @@ impl Stage {
     fn root(&self) -> &Path {
         self.workspace.root()
     }
-}
-
-/// A client that keeps a daemon busy until there is none any more.
-struct Traffic(JoinHandle<Vec<String>>);
-
-impl Traffic {
-    fn begin(workspace: &paths::Workspace) -> Result<Self> {
-        let workspace = workspace.clone();
-        let talk = move || {
-            let mut acknowledged = Vec::new();
-            // It ends with the daemon, which is killed in the middle of some call.
-            let _lost = talk(&workspace, &mut acknowledged);
-            acknowledged
-        };
-        Ok(Self(Builder::new().name("traffic".into()).spawn(talk)?))
-    }
-
-    fn end(self) -> Result<Vec<String>> {
-        self.0.join().ok().context("the client panicked")
-    }
-}
-
-fn talk(workspace: &paths::Workspace, acknowledged: &mut Vec<String>) -> Result<()> {
-    let mut client = None;
-    let deadline = Instant::now() + DAEMON_RUN.min(PATIENCE);
-    wait_for("somebody answers", || {
-        client = Client::connect(workspace).ok();
-        Ok(client.is_some() || Instant::now() > deadline)
-    })?;
-    let mut client = client.context("the daemon was killed before it answered")?;
-    for number in 0_usize.. {
-        acknowledged.push(client.create(&NewIssue::titled(format!("call {number}")))?.id);
-        if number % CREATED_A_SYNC == 0 {
-            client.sync()?;
-        }
-    }
-    Ok(())
 }

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::dice::Dice;
+
 /// Hundredths of the issues that are, or have, something.
 #[derive(Debug, Clone, Copy)]
 pub struct Shares {
@@ -85,16 +87,16 @@ impl Generated {
         let mut dice = Dice::of(self.seed, number as u64, "issue");
         let id = self.id(number);
         let words = if dice.hits(SHARES.unicode) { FAR_WORDS } else { WORDS };
-        let title = capital(&dice.sentence(words, 3, 9));
+        let title = capital(&sentence(&mut dice, words, 3, 9));
         let description = (0..dice.between(1, 4))
-            .map(|_| capital(&dice.sentence(words, 6, 20)) + ".")
+            .map(|_| capital(&sentence(&mut dice, words, 6, 20)) + ".")
             .collect::<Vec<_>>()
             .join(if dice.hits(30) { "\n\n" } else { " " });
         let is_closed = dice.hits(SHARES.closed);
         let status = if is_closed { "closed" } else { dice.pick(OPEN_STATES) };
-        let created_at = dice.time(2024);
-        let updated_at = dice.time(2025);
-        let labels = if dice.hits(SHARES.labelled) { dice.two_labels() } else { Vec::new() };
+        let created_at = time(&mut dice, 2024);
+        let updated_at = time(&mut dice, 2025);
+        let labels = if dice.hits(SHARES.labelled) { two_labels(&mut dice) } else { Vec::new() };
         let mut dependencies = Vec::new();
         if let Some(furthest) = (number as u64).checked_sub(1)
             && dice.hits(SHARES.blocked)
@@ -115,7 +117,7 @@ impl Generated {
             id: comment,
             issue_id: id.clone(),
             author: dice.pick(PEOPLE),
-            text: capital(&dice.sentence(words, 4, 16)),
+            text: capital(&sentence(&mut dice, words, 4, 16)),
             created_at: updated_at.clone(),
         });
         let comments = comments.collect();
@@ -134,7 +136,7 @@ impl Generated {
             labels,
             dependencies,
             comments,
-            design: (!is_known).then(|| dice.sentence(words, 5, 12)),
+            design: (!is_known).then(|| sentence(&mut dice, words, 5, 12)),
             estimated_minutes: (!is_known).then(|| 15 * dice.between(1, 20)),
         }
     }
@@ -257,82 +259,21 @@ fn base36(mut value: u64) -> String {
     digits.iter().map(|digit| char::from(*digit)).collect()
 }
 
-/// Chance that is the same in every run: splitmix64
-/// (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-#[derive(Debug, Clone)]
-pub struct Dice(u64);
+fn sentence(dice: &mut Dice, words: &[&str], shortest: u64, longest: u64) -> String {
+    let words: Vec<&str> = (0..dice.between(shortest, longest)).map(|_| dice.pick(words)).collect();
+    words.join(" ")
+}
 
-impl Dice {
-    /// Those of a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
+fn two_labels(dice: &mut Dice) -> Vec<&'static str> {
+    let first = dice.below(LABELS.len() as u64 - 1);
+    let second = dice.between(first + 1, LABELS.len() as u64 - 1);
+    vec![LABELS[first as usize], LABELS[second as usize]]
+}
 
-    /// Those of one part of something: independent of those of the parts beside it.
-    pub fn of(seed: u64, number: u64, part: &str) -> Self {
-        let mut dice = Self(seed);
-        for word in std::iter::once(number).chain(part.bytes().map(u64::from)) {
-            dice = Self(dice.next() ^ word);
-        }
-        dice
-    }
-
-    /// 64 bits.
-    #[expect(clippy::should_implement_trait, reason = "it never ends, and nobody iterates")]
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `end`; 0 where nothing is.
-    pub fn below(&mut self, end: u64) -> u64 {
-        // The upper half of the product: https://arxiv.org/abs/1805.10941
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
-    }
-
-    /// A number from `first` to `last`, both of them possible.
-    pub fn between(&mut self, first: u64, last: u64) -> u64 {
-        first + self.below(last - first + 1)
-    }
-
-    /// True in so many of a hundred cases.
-    pub fn hits(&mut self, hundredths: u64) -> bool {
-        self.below(100) < hundredths
-    }
-
-    /// From 0 to 1, and never 1.
-    pub fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// One of several.
-    ///
-    /// # Panics
-    /// Where there is none.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    fn sentence(&mut self, words: &[&str], shortest: u64, longest: u64) -> String {
-        let words: Vec<&str> =
-            (0..self.between(shortest, longest)).map(|_| self.pick(words)).collect();
-        words.join(" ")
-    }
-
-    fn two_labels(&mut self) -> Vec<&'static str> {
-        let first = self.below(LABELS.len() as u64 - 1);
-        let second = self.between(first + 1, LABELS.len() as u64 - 1);
-        vec![LABELS[first as usize], LABELS[second as usize]]
-    }
-
-    /// A moment of a year, to the microsecond and without a zero at its end.
-    fn time(&mut self, year: u32) -> String {
-        let (month, day) = (self.between(1, 12), self.between(1, 28));
-        let (hour, minute, second) = (self.below(24), self.below(60), self.below(60));
-        let micros = 10 * self.below(100_000) + self.between(1, 9);
-        format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
-    }
+/// A moment of a year, to the microsecond and without a zero at its end.
+fn time(dice: &mut Dice, year: u32) -> String {
+    let (month, day) = (dice.between(1, 12), dice.between(1, 28));
+    let (hour, minute, second) = (dice.below(24), dice.below(60), dice.below(60));
+    let micros = 10 * dice.below(100_000) + dice.between(1, 9);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }

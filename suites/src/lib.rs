@@ -22,6 +22,7 @@ pub mod command;
 pub mod conflict;
 pub mod crash;
 mod daemon;
+pub mod dice;
 mod embedded;
 pub mod generated;
 mod git;

@@ -47,7 +47,9 @@ fn eight_people_at_the_command_line_while_a_daemon_syncs() -> Ending {
     let workspace = workspace!()?;
     let daemon = Daemon::start(&workspace)?;
     let written = by_command(&workspace, WRITERS, COMMANDS_EACH)?;
+    let status = workspace.client()?.status()?;
     daemon.stop()?;
+    assert_eq!(status.last_error, None);
     check(&workspace, &written, WRITERS * COMMANDS_EACH)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use watertight_suites::generated::Dice;
+use watertight_suites::dice::Dice;
 use watertight_suites::{Daemon, Workspace, wait_for};
 use watertight_tracker::client::Client;
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use nix::libc;
 use watertight_suites::{
-    Bystander, Daemon, Embedded, Ending, Launched, PATIENCE, RawClient, Workspace, options,
-    wait_for, workspace,
+    Bystander, Daemon, Embedded, Ending, GitGate, Launched, PATIENCE, RawClient, Workspace,
+    options, wait_for, workspace,
 };
 use watertight_tracker::client::{Client, ClientError, TcpEndpoint};
 use watertight_tracker::daemon::control::{self, ControlError, State};
@@ -72,6 +72,22 @@ fn a_daemon_leaves_when_its_database_is_replaced() -> Ending {
             store.close()?;
         }
     }
+    Ok(())
+}
+
+#[watertight::test]
+fn a_git_that_hangs_does_not_keep_a_daemon_where_it_has_lost_its_place() -> Ending {
+    let workspace = workspace!()?;
+    workspace.enable_git()?;
+    let mut gate = GitGate::close(&workspace)?;
+    workspace.create("in the making")?;
+    let patient = Options { git_timeout: NEVER, shutdown_timeout: NEVER, ..options() };
+    let daemon = Embedded::start(&workspace, patient)?;
+    gate.wait()?;
+    fs::remove_file(workspace.paths().pidfile())?;
+    let report = daemon.wait()?;
+    assert_eq!((report.reason, report.unclosed.len()), (StopReason::LockReplaced, 0));
+    assert_eq!(workspace.commits()?, 0);
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! What can be said to a daemon, by clients of every kind.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -265,6 +267,29 @@ fn a_notification_is_carried_out_and_not_answered() -> Ending {
         .send("{\"jsonrpc\":\"2.0\",\"method\":\"create\",\"params\":{\"title\":\"quiet\"}}\n")?;
     assert_eq!(client.ask(PING)?["id"], 7, "the next answer is to the next request");
     assert_eq!(workspace.client()?.list(None)?.len(), 1);
+    daemon.stop()
+}
+
+// Who may be there.
+
+#[watertight::test]
+fn nobody_else_gets_at_socket_token_and_log() -> Ending {
+    let workspace = workspace!()?;
+    let daemon = Daemon::start_with(&workspace, &["--interval", "20ms", "--tcp", "127.0.0.1:0"])?;
+    let paths = workspace.paths();
+    for (path, expected) in [
+        (paths.run_dir(), 0o700),
+        (paths.socket(), 0o600),
+        (paths.tcp_file(), 0o600),
+        (paths.pidfile(), 0o600),
+        (paths.log(), 0o600),
+    ] {
+        let mode = fs::metadata(&path)?.permissions().mode() & 0o777;
+        ensure!(mode == expected, "{} has mode {mode:o}", path.display());
+    }
+    let elsewhere = workspace.tracker(["daemon", "restart", "--tcp", "0.0.0.0:0"])?;
+    assert_eq!(elsewhere.status, Some(2), "{elsewhere:?}");
+    assert_eq!(workspace.client()?.status()?.pid, daemon.pid(), "it has been ended for nothing");
     daemon.stop()
 }
 

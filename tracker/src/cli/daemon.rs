@@ -18,7 +18,7 @@ use args::{Changes, Serve};
 use super::output::{Output, Trouble};
 use super::place::Place;
 use crate::client::Client;
-use crate::daemon::control;
+use crate::daemon::{DaemonError, control};
 use crate::exit_code::Exit;
 use crate::paths::Workspace;
 use crate::process::close_inherited_on_exec;
@@ -46,6 +46,8 @@ pub(crate) fn run(place: &Place, verb: DaemonVerb, output: &mut Output) -> Resul
         }
         DaemonVerb::Restart { changes, ready } => {
             let serve = changed(changes, control::settings(&workspace));
+            // What the new one would refuse must not cost the old one.
+            check(&serve)?;
             let ended = control::stop(&workspace, GONE_TIMEOUT)?;
             let pid = start(&workspace, &serve, ready.timeout)?;
             output.print(&json!({ "pid": pid, "stopped": ended }), |_| match ended {
@@ -81,6 +83,13 @@ fn start(workspace: &Workspace, serve: &Serve, timeout: Duration) -> Result<u32,
     close_inherited_on_exec()?;
     // We end next, and whoever reaps orphans here inherits the child.
     Ok(control::start(workspace, &mut command, timeout)?.pid)
+}
+
+fn check(serve: &Serve) -> Result<(), DaemonError> {
+    match serve.tcp {
+        Some(address) if !address.ip().is_loopback() => Err(DaemonError::NotLoopback { address }),
+        _ => Ok(()),
+    }
 }
 
 /// What a daemon is to be that takes over from one that was like `before`.

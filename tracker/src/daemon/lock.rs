@@ -34,6 +34,8 @@ const ATTEMPTS_MAX: usize = 16;
 #[must_use]
 pub struct DaemonLock {
     file: File,
+    /// Which file that is: nobody else gets its number while we have it open.
+    id: FileId,
     path: PathBuf,
 }
 
@@ -78,7 +80,8 @@ impl DaemonLock {
                 },
                 Err(error) => return Err(at(path, error.into())),
             }
-            let mut lock = Self { file, path: path.into() };
+            let id = FileId::of_open(&file).map_err(|source| at(path, source))?;
+            let mut lock = Self { file, id, path: path.into() };
             // The one before us removes the file as it leaves: what we locked may have no name.
             if lock.is_in_place() {
                 lock.write_pid().map_err(|source| at(path, source))?;
@@ -117,10 +120,7 @@ impl DaemonLock {
 
     /// Whether the path still names the file we hold: not once somebody removed or replaced it.
     pub fn is_in_place(&self) -> bool {
-        match (FileId::of_open(&self.file), FileId::of(&self.path)) {
-            (Ok(ours), Ok(named)) => ours == named,
-            _ => false,
-        }
+        FileId::of(&self.path).is_ok_and(|named| named == self.id)
     }
 
     fn write_pid(&mut self) -> io::Result<()> {

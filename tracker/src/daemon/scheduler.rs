@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Whatever comes while a pass runs is the next one's, however much it is.
-//! A tick that finds nothing forks nothing and writes nothing, and wakes no other thread: it is four
+//! A tick that finds nothing forks nothing and writes nothing, and wakes no other thread: it is three
 //! `stat`s and one question to SQLite.
 
 mod plan;

@@ -256,15 +256,16 @@ fn bring_up_to_date(
             Some(spliced) => spliced,
             None => jsonl::write_file(store, path, here)?,
         };
-        let identity = match &replaced {
+        let (identity, theirs) = match replaced {
             Replaced::Appeared => continue,
-            Replaced::Done(identity) | Replaced::Swapped(identity, _) => *identity,
+            Replaced::Done(identity) => (identity, None),
+            Replaced::Swapped(identity, theirs) => (identity, Some(theirs)),
         };
         report.exported = Some(exported);
         memory::set_exported(store, dirty.newest, Written { identity, issues: exported.issues })?;
-        if let Replaced::Swapped(_, theirs) = replaced
-            && let Err(error) = merge_in(store, &theirs, report)
-        {
+        // What has changed here since then is the next pass's.
+        let Some(theirs) = theirs else { return Ok(()) };
+        if let Err(error) = merge_in(store, &theirs, report) {
             // It cannot be taken in, so it must not be lost: back to where they put it.
             theirs
                 .persist(path)
@@ -272,10 +273,7 @@ fn bring_up_to_date(
             return Err(error);
         }
     }
-    match look(store, path)? {
-        None => Ok(()),
-        Some(_) => Err(SyncError::Unsettled { path: path.into() }),
-    }
+    Err(SyncError::Unsettled { path: path.into() })
 }
 
 fn merge_in(store: &mut Store, path: &Path, report: &mut SyncReport) -> Result<(), SyncError> {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -12,6 +13,8 @@ use tempfile::TempPath;
 use super::{FileIdentity, JsonlError, at};
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// No export takes as long as this.
+const TEMPORARY_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// What is expected in the place of a file.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,7 @@ pub(super) fn replace<T>(
     let identity = || file.metadata().map(|found| FileIdentity::of(&found)).map_err(failed);
     let replaced = match here {
         Here::Anything => {
+            sweep_old(&target);
             name.persist(&target).map_err(|error| failed(error.error))?;
             Replaced::Done(identity()?)
         }
@@ -129,6 +133,17 @@ pub(crate) fn sweep_temporaries(path: &Path) -> Result<usize, JsonlError> {
         fs::remove_file(temporary).map_err(|source| at(temporary, source))?;
     }
     Ok(temporaries.len())
+}
+
+/// Removes what a killed export has left beside `target`, where no lock tells a live one: by age.
+fn sweep_old(target: &Path) {
+    for temporary in temporaries(target).unwrap_or_default() {
+        let age = fs::metadata(&temporary).and_then(|found| found.modified()).ok();
+        if age.and_then(|then| then.elapsed().ok()).is_some_and(|age| age > TEMPORARY_LIFE) {
+            // Of no more use to anybody; the export itself has gone well.
+            let _gone = fs::remove_file(&temporary);
+        }
+    }
 }
 
 /// Temporary files beside `path`; while somebody writes it, one is his.
@@ -197,6 +212,24 @@ mod tests {
         assert!(matches!(replaced, Replaced::Appeared));
         assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_export_sweeps_what_is_old_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (old, new) = (dir.path().join(".f.1.tmp"), dir.path().join(".f.2.tmp"));
+        for temporary in [&old, &new] {
+            fs::write(temporary, "half").unwrap();
+        }
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
+        replace(&path, Here::Anything, write).unwrap();
+        assert!(!old.exists() && new.exists() && path.exists());
     }
 
     #[test]

@@ -70,7 +70,8 @@ fn a_daemon_whose_launcher_is_gone_does_not_stay() -> Ending {
 #[watertight::test]
 fn a_restart_keeps_what_it_is_not_told_to_change() -> Ending {
     let workspace = workspace!()?;
-    let given = ["--interval", "20ms", "--tcp", "127.0.0.1:0", "--idle-timeout", "1h"];
+    let given =
+        ["--interval=20ms", "--tcp=127.0.0.1:0", "--idle-timeout=1h", "--commit-interval=7m"];
     let first = workspace.tracker(["--json", "daemon", "start"].iter().chain(&given))?.ok()?;
     let first = Launched::told(&first)?;
     let before = workspace.client()?.status()?;
@@ -79,10 +80,12 @@ fn a_restart_keeps_what_it_is_not_told_to_change() -> Ending {
     ensure!(first.has_ended()?, "the old one is still there");
     let after = workspace.client()?.status()?;
     assert_eq!(after.pid, second.pid);
-    let settings =
-        |of: &watertight_tracker::protocol::Status| (of.interval_ms, of.tcp, of.idle_timeout_ms);
+    let settings = |of: &watertight_tracker::protocol::Status| {
+        (of.interval_ms, of.tcp, of.idle_timeout_ms, of.commit_interval_ms)
+    };
     assert_eq!(settings(&after), settings(&before));
     assert_eq!((after.interval_ms, after.idle_timeout_ms), (20, Some(3_600_000)));
+    assert_eq!(after.commit_interval_ms, 420_000);
 
     let third = ["--json", "daemon", "restart", "--interval", "50ms"];
     let third = Launched::told(&workspace.tracker(third)?.ok()?)?;

@@ -199,6 +199,9 @@ pub struct Status {
     pub uptime_ms: u64,
     /// The time between two ticks.
     pub interval_ms: u64,
+    /// The least time between two commits that nobody asked for.
+    #[serde(default)]
+    pub commit_interval_ms: u64,
     /// How long it stays when nobody needs it; for ever if this is missing.
     pub idle_timeout_ms: Option<u64>,
     /// Looks at what there is to do, so far.

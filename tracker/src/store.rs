@@ -214,6 +214,22 @@ impl Store {
         Ok(self.meta("git")?.as_deref() == Some("true"))
     }
 
+    /// How many statements are prepared: those that are kept for the next time, and the few that the
+    /// search index keeps.
+    pub fn statements(&self) -> usize {
+        let mut count = 0;
+        let mut last = std::ptr::null_mut();
+        loop {
+            // SAFETY: the handle is that of our open connection, and `last` is null or a statement
+            // of it that nobody can have finalised in between: a connection is not shared.
+            last = unsafe { rusqlite::ffi::sqlite3_next_stmt(self.connection.handle(), last) };
+            if last.is_null() {
+                return count;
+            }
+            count += 1;
+        }
+    }
+
     /// An issue by its full id, a deleted one too.
     pub(crate) fn any_version(&self, id: &str) -> Result<Option<Issue>, StoreError> {
         load(&self.connection, &self.path, id)
@@ -453,6 +469,31 @@ mod tests {
         assert!(refused.is_err());
         assert_eq!(store.meta("a").unwrap(), None);
         store.close().unwrap();
+    }
+
+    #[test]
+    fn statements_are_kept_and_do_not_pile_up() {
+        let mut store = Store::open_in_memory().unwrap();
+        for title in ["a", "b"] {
+            store.create(NewIssue::titled(title)).unwrap();
+        }
+        let kept = store.statements();
+        assert!(kept > 0);
+        for title in ["c", "d"] {
+            store.create(NewIssue::titled(title)).unwrap();
+        }
+        assert_eq!(store.statements(), kept);
+        // Each number of labels is a statement of its own.
+        let filter = |labels: std::ops::Range<usize>| {
+            for labels in labels {
+                let labels_any = vec!["x".into(); labels];
+                store.find(&crate::query::Filter { labels_any, ..Default::default() }).unwrap();
+            }
+            store.statements()
+        };
+        let full = filter(0..STATEMENTS_KEPT);
+        assert!(full > kept);
+        assert_eq!(filter(STATEMENTS_KEPT..3 * STATEMENTS_KEPT), full, "the last are kept");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 mod memory;
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -98,6 +99,25 @@ impl SyncReport {
     /// Whether there was nothing to do.
     pub fn is_idle(&self) -> bool {
         self.imported.is_none() && self.exported.is_none() && self.commit.is_none()
+    }
+}
+
+impl fmt::Display for SyncReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.exported {
+            Some(exported) => {
+                write!(f, "synced: {} changed, {} written", self.changed, exported.issues)?;
+            }
+            None => f.write_str("synced: the file is up to date")?,
+        }
+        if let Some(imported) = &self.imported {
+            write!(f, "; taken in from it: {imported}")?;
+        }
+        match self.commit {
+            Some(Commit::Done) => f.write_str(", committed"),
+            Some(Commit::Unchanged) => f.write_str(", nothing to commit"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -97,6 +97,7 @@ fn changed(changes: Changes, before: Option<control::Settings>) -> Serve {
     let before = before.unwrap_or_default();
     Serve {
         interval: changes.interval.unwrap_or(before.interval),
+        commit_interval: changes.commit_interval.unwrap_or(before.commit_interval),
         tcp: changes.tcp.or(before.tcp),
         idle_timeout: changes.idle_timeout.or(before.idle_timeout),
     }

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::git::{Commit, Git};
+use crate::git::Git;
 use crate::id;
 use crate::issue::Invalid;
 use crate::jsonl::{self, JsonlError};
 use crate::paths::Workspace;
-use crate::store::{ImportReport, PREFIX_DEFAULT, Store};
-use crate::sync::{self, GIT_TIMEOUT, SyncOptions, SyncReport};
+use crate::store::{PREFIX_DEFAULT, Store};
+use crate::sync::{self, GIT_TIMEOUT, SyncOptions};
 
 use super::args::{ConfigKey, Init};
 use super::output::{Output, Trouble};
@@ -129,7 +129,7 @@ pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<
             false => jsonl::import_file(store, file)?,
         })
     })?;
-    output.print(&report, |report| format!("imported: {}", taken(report)))?;
+    output.print(&report, |report| format!("imported: {report}"))?;
     if !report.cycle.is_empty() {
         let cycle = report.cycle.join(" -> ");
         output.say(&format!("there is a cycle now: {cycle}; `tracker dep cycles` lists them"));
@@ -137,37 +137,12 @@ pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<
     Ok(Exit::Ok)
 }
 
-fn taken(report: &ImportReport) -> String {
-    format!(
-        "{} new, {} changed, {} the same, {} kept as they are here",
-        report.created, report.updated, report.unchanged, report.kept
-    )
-}
-
 pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> {
     let report = place.with_store(|store, workspace| {
         Ok(sync::pass(store, workspace, &SyncOptions::default())?)
     })?;
-    output.print(&report, in_words)?;
+    output.print(&report, ToString::to_string)?;
     Ok(Exit::Ok)
-}
-
-fn in_words(report: &SyncReport) -> String {
-    let mut text = match &report.exported {
-        Some(exported) => {
-            format!("synced: {} changed, {} written", report.changed, exported.issues)
-        }
-        None => "synced: the file is up to date".into(),
-    };
-    if let Some(imported) = &report.imported {
-        text += &format!("; taken in from it: {}", taken(imported));
-    }
-    match report.commit {
-        Some(Commit::Done) => text += ", committed",
-        Some(Commit::Unchanged) => text += ", nothing to commit",
-        None => {}
-    }
-    text
 }
 
 fn check_work_tree(dir: &Path) -> Result<(), Trouble> {

@@ -248,6 +248,8 @@ fn last_words(words: &str) -> String {
 pub struct Settings {
     /// [`Options::interval`].
     pub interval: Duration,
+    /// [`Options::commit_interval`].
+    pub commit_interval: Duration,
     /// [`Options::tcp`], with the port that it was given.
     pub tcp: Option<SocketAddr>,
     /// [`Options::idle_timeout`].
@@ -256,8 +258,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let Options { interval, tcp, idle_timeout, .. } = Options::default();
-        Self { interval, tcp, idle_timeout }
+        let Options { interval, commit_interval, tcp, idle_timeout, .. } = Options::default();
+        Self { interval, commit_interval, tcp, idle_timeout }
     }
 }
 
@@ -270,6 +272,8 @@ pub fn settings(workspace: &Workspace) -> Option<Settings> {
     let time = |name: &str| Some(Duration::from_millis(status.get(name)?.as_u64()?));
     Some(Settings {
         interval: time("interval_ms")?,
+        commit_interval: time("commit_interval_ms")
+            .unwrap_or_else(|| Settings::default().commit_interval),
         tcp: status.get("tcp").and_then(|address| address.as_str()?.parse().ok()),
         idle_timeout: time("idle_timeout_ms"),
     })

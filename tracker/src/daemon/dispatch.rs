@@ -44,7 +44,7 @@ async fn carry_out(shared: &Arc<Shared>, call: Call) -> Outcome {
     match call {
         Call::Ping => done(),
         Call::Status => to_json(&shared.status()),
-        Call::Metrics => to_json(&metrics::of(shared)),
+        Call::Metrics => to_json(&metrics::now(shared).await),
         Call::Sync => to_json(&shared.scheduler.sync().await??),
         // The connection answers these two itself: they are about the connection.
         Call::Hello(_) | Call::Shutdown => Err(internal("not a call of the store".into()).into()),

@@ -6,9 +6,11 @@
 mod exposition;
 
 use std::fs;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
+use tokio::time::timeout;
 
 use super::Shared;
 use crate::protocol::Metrics;
@@ -17,11 +19,20 @@ use exposition::{Exposition, Kind};
 /// The media type of the text.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How long a store that is at work is waited for.
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// All of them, as they are now.
-pub(super) fn of(shared: &Shared) -> Metrics {
+pub(super) async fn now(shared: &Shared) -> Metrics {
+    let asked = shared.requests.call(|store| store.statements());
+    let statements = timeout(STORE_PATIENCE, asked).await.ok().and_then(Result::ok);
+    of(shared, statements)
+}
+
+fn of(shared: &Shared, statements: Option<usize>) -> Metrics {
     let mut out = Exposition::new();
     process(&mut out);
-    state(&mut out, shared);
+    state(&mut out, shared, statements);
     counts(&mut out, shared);
     Metrics { content_type: CONTENT_TYPE.into(), text: out.finish() }
 }
@@ -61,11 +72,15 @@ fn open_fds() -> Option<u64> {
     }
 }
 
-fn state(out: &mut Exposition, shared: &Shared) {
+fn state(out: &mut Exposition, shared: &Shared, statements: Option<usize>) {
     let mut gauge = |name, help, value: f64| {
         out.family(name, Kind::Gauge, help).sample("", &[], value);
     };
     gauge("tracker_open_stores", "Database connections.", shared.stores.count() as f64);
+    if let Some(statements) = statements {
+        let help = "Statements that the store of requests keeps prepared.";
+        gauge("tracker_statements", help, statements as f64);
+    }
     gauge("tracker_connections", "Clients that are connected.", shared.connections() as f64);
     gauge("tracker_tasks", "Asynchronous tasks that live.", shared.tasks.len() as f64);
     let backoff = shared.backoff().unwrap_or_default();

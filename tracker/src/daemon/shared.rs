@@ -169,7 +169,7 @@ impl Shared {
                     self.counters.commits.add();
                 }
                 if !report.is_idle() {
-                    tracing::info!(?report, "synced");
+                    tracing::info!("{report}");
                 }
             }
             Err(failure) if failure.code == GIT_OFF => git_off = Some(failure.message.clone()),
@@ -236,6 +236,7 @@ impl Shared {
             tcp: self.tcp,
             uptime_ms: millis(self.started.elapsed()),
             interval_ms: millis(self.options.interval),
+            commit_interval_ms: millis(self.options.commit_interval),
             idle_timeout_ms: self.options.idle_timeout.map(millis),
             ticks: self.counters.ticks.count(),
             passes: self.counters.passes.count(),

@@ -1,5 +1,7 @@
 //! Taking over many issues at once: all of them, or none.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,16 @@ impl ImportReport {
             kept: self.kept + next.kept,
             cycle: next.cycle,
         }
+    }
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { created, updated, unchanged, kept, .. } = self;
+        write!(
+            f,
+            "{created} new, {updated} changed, {unchanged} the same, {kept} kept as they are here"
+        )
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) struct Serve {
     /// The time between two ticks, such as 50ms or 5s
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) interval: Duration,
+    /// Commit to git at most once in so long; `tracker sync` commits at once
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub(crate) commit_interval: Duration,
     /// Listen on loopback TCP too, such as 127.0.0.1:0
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) tcp: Option<SocketAddr>,
@@ -72,6 +75,9 @@ pub(crate) struct Changes {
     /// The time between two ticks, such as 50ms or 5s
     #[arg(long, value_parser = humantime::parse_duration)]
     pub(crate) interval: Option<Duration>,
+    /// Commit to git at most once in so long; `tracker sync` commits at once
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) commit_interval: Option<Duration>,
     /// Listen on loopback TCP too, such as 127.0.0.1:0
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) tcp: Option<SocketAddr>,
@@ -108,6 +114,7 @@ impl Serve {
     /// As the arguments of `tracker daemon run`.
     pub(crate) fn to_args(&self) -> Vec<String> {
         let mut args = vec!["--interval".to_owned(), time(self.interval)];
+        args.extend(["--commit-interval".to_owned(), time(self.commit_interval)]);
         if let Some(address) = self.tcp {
             args.extend(["--tcp".to_owned(), address.to_string()]);
         }

@@ -69,6 +69,7 @@ fn bind(workspace: &Workspace, serve: &Serve) -> Result<Bound, DaemonError> {
 fn options(serve: &Serve) -> Options {
     Options {
         interval: serve.interval,
+        commit_interval: serve.commit_interval,
         tcp: serve.tcp,
         idle_timeout: serve.idle_timeout,
         ..Options::default()

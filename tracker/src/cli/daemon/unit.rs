@@ -55,6 +55,7 @@ mod tests {
     fn the_unit_runs_the_daemon_of_this_workspace() {
         let serve = Serve {
             interval: Duration::from_millis(5_500),
+            commit_interval: Duration::from_secs(60),
             tcp: None,
             idle_timeout: Some(Duration::from_secs(1800)),
         };
@@ -62,7 +63,7 @@ mod tests {
         let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
         assert_eq!(
             command,
-            r#"/opt/tracker --dir "/home/a b/100%%" daemon run --interval 5s500ms --idle-timeout 30m"#
+            r#"/opt/tracker --dir "/home/a b/100%%" daemon run --interval 5s500ms --commit-interval 1m --idle-timeout 30m"#
         );
         assert!(text.contains("\nType=notify\n"), "{text}");
     }

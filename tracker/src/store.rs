@@ -7,24 +7,28 @@
 //! Every change runs in one `BEGIN IMMEDIATE` transaction and gives what it touched a new revision.
 
 mod change;
+mod error;
 mod import;
 mod look;
 mod mend;
 mod migrate;
 mod rows;
+mod scope;
 mod synced;
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::issue::{Invalid, Issue};
 
+pub use error::StoreError;
+pub(crate) use error::failed;
 pub use import::ImportReport;
 pub(crate) use mend::{Row, words_of};
 pub(crate) use rows::{collect, load, read_line, resolve};
+pub(crate) use scope::Scope;
 
 /// The schema this version reads and writes.
 pub const SCHEMA_VERSION: i64 = 2;
@@ -52,108 +56,6 @@ const STATEMENTS_KEPT: usize = 64;
 pub struct Store {
     connection: Connection,
     path: PathBuf,
-}
-
-/// Why the store refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The database file is not there.
-    #[error("no database at {}", path.display())]
-    Missing {
-        /// Where it should be.
-        path: PathBuf,
-    },
-    /// A newer version made the file.
-    #[error("{} has schema {found}, this version knows {SCHEMA_VERSION}", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-    },
-    /// Somebody else held the database for longer than the busy timeout.
-    #[error("{} is locked by another process", path.display())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The disk is full; the change was not made.
-    #[error("no space left on the disk of {}", path.display())]
-    Full {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file or its directory may not be written to.
-    #[error("{} may not be written to", path.display())]
-    ReadOnly {
-        /// The file.
-        path: PathBuf,
-    },
-    /// SQLite failed.
-    #[error("{}: {source}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// The connection would not close.
-    #[error("{} did not close: {source}", path.display())]
-    Close {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// No id starts like this.
-    #[error("no issue {id}")]
-    NotFound {
-        /// What was asked for.
-        id: String,
-    },
-    /// The issue is deleted.
-    #[error("{id} is deleted")]
-    Deleted {
-        /// The issue.
-        id: String,
-    },
-    /// Several ids start like this.
-    #[error("{id} is ambiguous: {}", candidates.join(", "))]
-    Ambiguous {
-        /// What was asked for.
-        id: String,
-        /// The ids it could mean, sorted.
-        candidates: Vec<String>,
-    },
-    /// The dependency would close a circle.
-    #[error("this would be a cycle: {}", path.join(" -> "))]
-    Cycle {
-        /// From the issue over its dependencies back to itself.
-        path: Vec<String>,
-    },
-    /// A value is not allowed.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// Every candidate id was taken.
-    #[error("no free id for prefix {prefix}")]
-    NoFreeId {
-        /// The prefix.
-        prefix: String,
-    },
-    /// A stored value does not parse: the file was changed by something else.
-    #[error("{}: {id} holds a broken line: {what}", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// The issue.
-        id: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The consumer of a stream of issues failed.
-    #[error("{0}")]
-    Consumer(#[source] std::io::Error),
 }
 
 impl Store {
@@ -261,11 +163,9 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         // An error or a panic in the body drops the transaction, which rolls it back.
-        let scope =
-            Scope { transaction, path: &path, revision: Cell::new(None), growth: Cell::new(0) };
+        let scope = Scope::new(transaction, &path);
         let value = body(&scope)?;
-        scope.note_growth()?;
-        scope.transaction.commit().map_err(failed)?;
+        scope.commit()?;
         Ok(value)
     }
 
@@ -315,7 +215,7 @@ impl Store {
                 .map_err(failed)?;
             self.write(|scope| {
                 // Somebody may have been faster.
-                if schema_version(&scope.transaction).map_err(|error| scope.failed(error))? == 0 {
+                if schema_version(scope.connection()).map_err(|error| scope.failed(error))? == 0 {
                     scope.install()?;
                 }
                 Ok::<_, StoreError>(())
@@ -335,95 +235,6 @@ impl Store {
     }
 }
 
-/// One open write transaction.
-pub(crate) struct Scope<'a> {
-    transaction: Transaction<'a>,
-    path: &'a Path,
-    /// That of this transaction, once something has changed.
-    revision: Cell<Option<i64>>,
-    /// Issues that are new, less those that are gone.
-    growth: Cell<i64>,
-}
-
-impl Scope<'_> {
-    /// The revision that everything gets that this transaction changes.
-    pub(crate) fn revision(&self) -> Result<i64, StoreError> {
-        if let Some(revision) = self.revision.get() {
-            return Ok(revision);
-        }
-        let last = meta(&self.transaction, "revision").map_err(|error| self.failed(error))?;
-        let revision = last.and_then(|last| last.parse().ok()).unwrap_or(0) + 1;
-        self.set_meta("revision", Some(&i64::to_string(&revision)))?;
-        self.revision.set(Some(revision));
-        Ok(revision)
-    }
-
-    /// How many issues there are, deleted ones too. Kept beside them, because counting 100,000 takes
-    /// longer than making one.
-    pub(crate) fn issues(&self) -> Result<u64, StoreError> {
-        let noted = meta(&self.transaction, "issues").map_err(|error| self.failed(error))?;
-        let noted: i64 = noted.and_then(|noted| noted.parse().ok()).unwrap_or(0);
-        Ok(noted.saturating_add(self.growth.get()).max(0).unsigned_abs())
-    }
-
-    /// Counts the issues anew.
-    fn recount(&self) -> Result<(), StoreError> {
-        self.growth.set(0);
-        self.run(
-            "INSERT OR REPLACE INTO meta SELECT 'issues', CAST(count(*) AS TEXT) FROM issues",
-            [],
-        )
-        .map(drop)
-    }
-
-    fn note_growth(&self) -> Result<(), StoreError> {
-        if self.growth.get() == 0 {
-            return Ok(());
-        }
-        self.set_meta("issues", Some(&self.issues()?.to_string()))
-    }
-
-    pub(crate) fn set_meta(&self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
-        match value {
-            Some(value) => {
-                self.run("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, value)).map(drop)
-            }
-            None => self.run("DELETE FROM meta WHERE key = ?1", [key]).map(drop),
-        }
-    }
-
-    /// Makes the tables of an empty database.
-    fn install(&self) -> Result<(), StoreError> {
-        self.transaction
-            .execute_batch(&format!("{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};"))
-            .map_err(|error| self.failed(error))
-    }
-
-    /// Runs one statement and counts the rows it changed.
-    pub(crate) fn run(
-        &self,
-        sql: &str,
-        values: impl rusqlite::Params,
-    ) -> Result<usize, StoreError> {
-        self.transaction
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(values))
-            .map_err(|error| self.failed(error))
-    }
-
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.transaction
-    }
-
-    pub(crate) fn failed(&self, error: rusqlite::Error) -> StoreError {
-        failed(self.path, error)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.path
-    }
-}
-
 fn schema_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
@@ -432,16 +243,6 @@ fn meta(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")
         .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
-}
-
-pub(crate) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
-    match error.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy { path: path.into() },
-        Some(DiskFull) => StoreError::Full { path: path.into() },
-        Some(ReadOnly) => StoreError::ReadOnly { path: path.into() },
-        _ => StoreError::Sqlite { path: path.into(), source: error },
-    }
 }
 
 #[cfg(test)]

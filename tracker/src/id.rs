@@ -9,6 +9,8 @@ const HASH_LEN_MAX: usize = 12;
 /// Candidates tried at one length before the hash grows.
 /// Few, so that a crowded length is left early and ids stay cheap to find.
 const TRIES_PER_LEN: u32 = 4;
+/// What an id grows by that two issues were given.
+const MOVED_LEN: usize = 4;
 /// The longest prefix.
 const PREFIX_LEN_MAX: usize = 32;
 
@@ -30,6 +32,15 @@ pub fn candidates<'a>(
             format!("{prefix}-{}", base36(hash, len))
         })
     })
+}
+
+/// Where an issue moves to whose id an older one has, the same for everybody who finds that out.
+/// A longer one, so that no new issue is given it, and one that starts as people know it.
+///
+/// By the second it was made in: a file may have rounded the rest of the time away.
+pub(crate) fn moved(id: &str, created_at: jiff::Timestamp) -> String {
+    let hash = hash(id.as_bytes(), created_at.as_second().unsigned_abs());
+    format!("{id}{}", base36(hash, MOVED_LEN))
 }
 
 fn shortest_len(issues: u64) -> usize {

@@ -25,7 +25,7 @@ use crate::issue::{Invalid, Issue};
 
 pub use error::StoreError;
 pub(crate) use error::failed;
-pub use import::ImportReport;
+pub use import::{ImportReport, Moved};
 pub(crate) use mend::{Row, words_of};
 pub(crate) use rows::{collect, load, read_line, resolve};
 pub(crate) use scope::Scope;

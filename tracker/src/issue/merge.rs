@@ -1,8 +1,11 @@
 //! Two versions of one issue become one: by what they hold, never by the time of a file.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Comment, Issue};
+
+/// What is left out of a time by who writes it in seconds.
+const CREATED_ROUNDED_MAX: SignedDuration = SignedDuration::from_secs(1);
 
 /// What an issue is to be, where `here` is our version and `there` that of a file.
 ///
@@ -18,6 +21,30 @@ pub fn merged(here: &Issue, there: Issue, now: Timestamp) -> Issue {
     let (mut winner, loser) = if ours { (here.clone(), there) } else { (there, here.clone()) };
     add_missing(&mut winner.comments, loser.comments);
     winner
+}
+
+impl Issue {
+    /// Whether this is no version of `other` but another issue, which somebody who did not know of
+    /// that one gave the same id: such short ids are the same now and then ([`crate::id`]).
+    ///
+    /// The time an issue was made never changes, but other trackers round it, and a person may
+    /// write anything: so it takes another title too.
+    pub(crate) fn is_another(&self, other: &Self) -> bool {
+        let apart = self.created_at.duration_since(other.created_at).abs();
+        apart > CREATED_ROUNDED_MAX && self.title != other.title
+    }
+
+    /// The same issue under the id it gets where an older one has its own.
+    pub(crate) fn moved(mut self) -> Self {
+        self.id = crate::id::moved(&self.id, self.created_at);
+        for dependency in &mut self.dependencies {
+            dependency.issue_id.clone_from(&self.id);
+        }
+        for comment in &mut self.comments {
+            comment.issue_id.clone_from(&self.id);
+        }
+        self
+    }
 }
 
 fn is_restored_after(alive: &Issue, dead: &Issue) -> bool {

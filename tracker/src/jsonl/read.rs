@@ -110,7 +110,7 @@ pub fn loss(store: &Store, path: &Path) -> Result<Option<Loss>, JsonlError> {
             match parsed {
                 Err(_) => loss.unreadable += 1,
                 Ok((issue, _)) if issue.is_expired(now) => {}
-                Ok((issue, _)) => match store.any_version(&issue.id)? {
+                Ok((issue, _)) => match version(store, &issue)? {
                     None => loss.missing += 1,
                     Some(here) if here.updated_at < issue.updated_at => loss.newer += 1,
                     Some(_) => {}
@@ -120,6 +120,14 @@ pub fn loss(store: &Store, path: &Path) -> Result<Option<Loss>, JsonlError> {
         })
     })?;
     Ok(Some(loss).filter(|loss| *loss != Loss::default()))
+}
+
+/// What the database has of an issue, under the id it would get there.
+fn version(store: &Store, issue: &Issue) -> Result<Option<Issue>, StoreError> {
+    match store.any_version(&issue.id)? {
+        Some(here) if issue.is_another(&here) => store.any_version(&issue.clone().moved().id),
+        here => Ok(here),
+    }
 }
 
 fn open(path: &Path) -> Result<impl BufRead + use<>, JsonlError> {
@@ -266,5 +274,12 @@ mod tests {
         let lost = loss(&older, &path).unwrap().unwrap();
         assert_eq!(lost, Loss { missing: 0, newer: 1, unreadable: 1 });
         assert!(lost.to_string().contains("1 that changed later"), "{lost}");
+
+        let mut another = store.show(&id).unwrap();
+        another.created_at += jiff::SignedDuration::from_mins(5);
+        another.title = "another".into();
+        std::fs::write(&path, another.to_line()).unwrap();
+        let lost = loss(&store, &path).unwrap().unwrap();
+        assert_eq!(lost.missing, 1, "it has the id of one that is there, and is not");
     }
 }

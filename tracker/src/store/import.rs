@@ -21,16 +21,30 @@ pub struct ImportReport {
     pub unchanged: usize,
     /// Issues that were left alone: what is here changed later, or was deleted.
     pub kept: usize,
+    /// Issues that got another id, because theirs was another's too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
     /// A dependency cycle that is there now, its first issue again at its end; empty for none.
     /// Two who each add a dependency make one between them, so it is told and not refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cycle: Vec<String>,
 }
 
+/// An issue that got another id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The id it was made with, which is that of an older issue now.
+    pub from: String,
+    /// The one it has.
+    pub to: String,
+}
+
 impl ImportReport {
     /// This one and the next, as one.
-    pub(crate) fn and(self, next: Self) -> Self {
+    pub(crate) fn and(mut self, next: Self) -> Self {
+        self.moved.extend(next.moved);
         Self {
+            moved: self.moved,
             created: self.created + next.created,
             updated: self.updated + next.updated,
             unchanged: self.unchanged + next.unchanged,
@@ -42,11 +56,14 @@ impl ImportReport {
 
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { created, updated, unchanged, kept, .. } = self;
+        let Self { created, updated, unchanged, kept, moved, .. } = self;
         write!(
             f,
             "{created} new, {updated} changed, {unchanged} the same, {kept} kept as they are here"
-        )
+        )?;
+        moved.iter().try_for_each(|Moved { from, to }| {
+            write!(f, "; {from} was given to two issues, the later one is {to} now")
+        })
     }
 }
 
@@ -112,6 +129,9 @@ impl Importer<'_> {
                 None => Ok(()),
             };
         }
+        if issue.is_another(&here) {
+            return self.take_both(here, issue, line);
+        }
         let merged = merged(&here, issue.clone(), self.now);
         if merged == here {
             self.report.kept += 1;
@@ -120,6 +140,30 @@ impl Importer<'_> {
         self.report.updated += 1;
         let line = line.filter(|_| merged == issue);
         self.put(&merged, Some(&here), line)
+    }
+
+    /// Keeps two issues that were given the same id by two who had not met: the older one has it,
+    /// and the other moves to one that is the same wherever they meet.
+    fn take_both(
+        &mut self,
+        here: Issue,
+        there: Issue,
+        line: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let moves = match here.created_at < there.created_at {
+            true => there,
+            false => {
+                self.put(&there, Some(&here), line)?;
+                here
+            }
+        };
+        let from = moves.id.clone();
+        let moved = moves.moved();
+        // It comes again with every file that is older than the move.
+        if self.scope.load(&moved.id)?.is_none() {
+            self.report.moved.push(Moved { from, to: moved.id.clone() });
+        }
+        self.take(moved, None)
     }
 
     fn put(
@@ -167,6 +211,55 @@ mod tests {
         let later = Issue { title: "b".into(), updated_at: Timestamp::now(), ..issue.clone() };
         assert_eq!(store.import([issue, later]).unwrap().kept, 2);
         assert_eq!(store.count().unwrap(), 0);
+    }
+
+    #[test]
+    fn two_issues_that_were_given_one_id_both_stay_wherever_they_meet() {
+        let mut one = Store::open_in_memory().unwrap();
+        let ours = one.create(NewIssue::titled("ours")).unwrap();
+        let later = ours.created_at + jiff::SignedDuration::from_mins(5);
+        let mut theirs = Issue { title: "theirs".into(), created_at: later, ..ours.clone() };
+        theirs.updated_at = later;
+        theirs.dependencies.push(crate::issue::Dependency {
+            issue_id: theirs.id.clone(),
+            depends_on_id: "x".into(),
+            kind: DependencyKind::Blocks,
+            created_at: later,
+            extra: crate::issue::Extra::default(),
+        });
+        let mut other = Store::open_in_memory().unwrap();
+        other.import([theirs.clone()]).unwrap();
+        let here = one.import([theirs.clone()]).unwrap();
+        let there = other.import([ours.clone()]).unwrap();
+        assert_eq!((here.created, here.moved.len()), (1, 1));
+        assert_eq!(here.moved, there.moved);
+        let all = |store: &Store| store.find(&crate::query::Filter::default()).unwrap();
+        assert_eq!(all(&one), all(&other));
+        assert_eq!(one.show(&ours.id).unwrap(), ours);
+        let moved = one.any_version(&here.moved[0].to).unwrap().unwrap();
+        assert_eq!(moved.title, "theirs");
+        assert_eq!(moved.dependencies[0].issue_id, moved.id);
+
+        // What was written before they met brings nothing new, nor does what was written since.
+        assert_eq!(
+            one.import([theirs]).unwrap(),
+            ImportReport { unchanged: 1, ..ImportReport::default() }
+        );
+        assert_eq!(
+            other.import(all(&one)).unwrap(),
+            ImportReport { unchanged: 2, ..ImportReport::default() }
+        );
+    }
+
+    #[test]
+    fn a_deletion_is_not_one_of_another_issue_with_its_id() {
+        let mut one = Store::open_in_memory().unwrap();
+        let ours = one.create(NewIssue::titled("ours")).unwrap();
+        let later = ours.created_at + jiff::SignedDuration::from_mins(5);
+        one.delete(&ours.id, None).unwrap();
+        let theirs = Issue { title: "theirs".into(), created_at: later, updated_at: later, ..ours };
+        assert_eq!(one.import([theirs]).unwrap().moved.len(), 1);
+        assert_eq!(one.list(None).unwrap()[0].title, "theirs");
     }
 
     #[test]

@@ -1,16 +1,31 @@
 //! What a person types, and what comes of it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use watertight_suites::{Ending, Said, Workspace, workspace};
 
 watertight::main!();
+
+// Beginning.
+
+#[watertight::test]
+fn a_directory_of_any_name_can_be_a_workspace() -> Ending {
+    let workspace = workspace!()?;
+    let dir = workspace.root().join(OsStr::from_bytes(b"not \xff UTF-8"));
+    fs::create_dir(&dir)?;
+    let said = tracker_in(&workspace, &dir, &["init", "--json"])?.ok()?;
+    assert_eq!(said.json()?["prefix"], "not-utf-8");
+    tracker_in(&workspace, &dir, &["create", "a"])?.ok()?;
+    Ok(())
+}
 
 // Finding.
 
@@ -382,6 +397,12 @@ fn a_directory_that_may_not_be_written_to_is_told() -> Ending {
 
 fn id(workspace: &Workspace, args: &[&str]) -> anyhow::Result<String> {
     Ok(workspace.tracker(args)?.ok()?.out.trim().to_owned())
+}
+
+/// In another directory than that of the workspace.
+fn tracker_in(workspace: &Workspace, dir: &Path, args: &[&str]) -> anyhow::Result<Said> {
+    let mut command = Command::new(workspace.program());
+    Ok(command.current_dir(dir).args(args).stdin(Stdio::null()).output()?.into())
 }
 
 fn json<'a>(

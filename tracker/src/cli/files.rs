@@ -42,7 +42,7 @@ pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Ex
     set?;
     closed?;
     let made = serde_json::json!({
-        "workspace": workspace.dir(), "prefix": prefix, "git": init.git
+        "workspace": workspace.dir().to_string_lossy(), "prefix": prefix, "git": init.git
     });
     output.print(&made, |_| {
         format!("initialised {}, ids start with {prefix}-", workspace.dir().display())

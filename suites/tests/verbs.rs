@@ -27,6 +27,26 @@ fn a_directory_of_any_name_can_be_a_workspace() -> Ending {
     Ok(())
 }
 
+#[watertight::test]
+fn a_clone_goes_on_with_the_ids_of_its_file_and_says_how_to_take_it_in() -> Ending {
+    let workspace = workspace!()?;
+    let clone = workspace.root().join("clone");
+    fs::create_dir_all(clone.join(".tracker"))?;
+    let line = |id| format!(r#"{{"id":"{id}","title":"t","created_at":"2026-01-01T00:00:00Z"}}"#);
+    let lines = ["other-1", "the-drip-2", "the-drip-3.1"].map(line).join("\n");
+    fs::write(clone.join(".tracker/issues.jsonl"), lines)?;
+    let said = tracker_in(&workspace, &clone, &["list"])?;
+    ensure!(said.err.contains("`tracker init`, then `tracker sync`"), "{said:?}");
+    let said = tracker_in(&workspace, &clone, &["init", "--json"])?.ok()?;
+    assert_eq!(said.json()?["prefix"], "the-drip");
+    let said = tracker_in(&workspace, &clone, &["list"])?.ok()?;
+    ensure!(said.err.contains("`tracker sync`"), "they are not lost: {said:?}");
+    tracker_in(&workspace, &clone, &["sync"])?.ok()?;
+    let said = tracker_in(&workspace, &clone, &["list", "--json"])?.ok()?;
+    assert_eq!(said.json()?.as_array().map(Vec::len), Some(3));
+    Ok(())
+}
+
 // Finding.
 
 #[watertight::test]

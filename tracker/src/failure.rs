@@ -70,7 +70,7 @@ impl From<&StoreError> for Failure {
             StoreError::Missing { .. } => (
                 Exit::Usage,
                 "not_initialised",
-                "run `tracker init --prefix NAME`, then `tracker import .tracker/issues.jsonl`",
+                "run `tracker init`, then `tracker sync`, which takes in .tracker/issues.jsonl",
             ),
             StoreError::Newer { .. } => {
                 (Exit::Failure, "newer_schema", "use the version of tracker that made it")

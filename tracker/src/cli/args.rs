@@ -119,7 +119,7 @@ pub(crate) enum ConfigKey {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Init {
-    /// What ids start with [default: the name of the directory]
+    /// What ids start with [default: as in .tracker/issues.jsonl, or the name of the directory]
     #[arg(long)]
     pub(crate) prefix: Option<String>,
     /// Commit .tracker/issues.jsonl to git when it has changed

@@ -1,5 +1,6 @@
 //! The verbs on files: the workspace itself, JSONL and git.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Ex
     // Everything that can be wrong is looked at before anything is made.
     let prefix = match &init.prefix {
         Some(prefix) => prefix.clone(),
-        None => prefix_of(place.dir()),
+        None => prefix_of_file(place.dir()).unwrap_or_else(|| prefix_of(place.dir())),
     };
     if !id::is_valid_prefix(&prefix) {
         return Err(Invalid::Prefix { given: prefix }.into());
@@ -52,6 +53,21 @@ pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Ex
         false => "next: `tracker create TITLE`",
     });
     Ok(Exit::Ok)
+}
+
+/// The prefix that most ids of a file that is there already have: that of a clone's others.
+fn prefix_of_file(dir: &Path) -> Option<String> {
+    let there = Workspace::find(dir).ok()?;
+    if there.root() != fs::canonicalize(dir).ok()? {
+        return None;
+    }
+    let issues = jsonl::read_file(&there.jsonl()).ok()?;
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let prefixes = issues.iter().filter_map(|issue| Some(issue.id.rsplit_once('-')?.0));
+    for prefix in prefixes.filter(|prefix| id::is_valid_prefix(prefix)) {
+        *counts.entry(prefix).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(prefix, _)| prefix.to_owned())
 }
 
 /// A prefix from the name of the directory, as far as it can be one.

@@ -105,16 +105,21 @@ impl List {
 
 pub(crate) fn list(place: &Place, list: List, output: &mut Output) -> Result<Exit, Trouble> {
     let filter = list.filter()?;
-    let issues = place.with_store(|store, _| Ok(store.find(&filter)?))?;
-    let is_all = filter == Filter::first(filter.limit);
-    print(
-        &issues,
-        output,
-        match is_all {
-            true => "no issues; `tracker create TITLE` makes one",
-            false => "no issue is like that; `tracker list` shows all",
-        },
-    )
+    let (issues, if_none) = place.with_store(|store, workspace| {
+        let issues = store.find(&filter)?;
+        let if_none = match () {
+            () if !issues.is_empty() || store.count()? > 0 => {
+                "no issue is like that; `tracker list` shows all"
+            }
+            // As in a clone, or where the database was lost.
+            () if store.lines()? == 0 && workspace.jsonl().exists() => {
+                "no issues yet; `tracker sync` takes in those of .tracker/issues.jsonl"
+            }
+            () => "no issues; `tracker create TITLE` makes one",
+        };
+        Ok((issues, if_none))
+    })?;
+    print(&issues, output, if_none)
 }
 
 pub(crate) fn search(place: &Place, search: &Search, output: &mut Output) -> Result<Exit, Trouble> {

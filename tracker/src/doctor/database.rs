@@ -195,7 +195,7 @@ pub(super) fn way_out(workspace: &Workspace) -> String {
 /// How to begin again from the file.
 fn afresh(workspace: &Workspace) -> String {
     let path = workspace.jsonl();
-    const INIT: &str = "`tracker init --prefix NAME`";
+    const INIT: &str = "`tracker init`";
     match jsonl::check_file(&path) {
         Ok(issues) => {
             let issues = count(issues, "issue");

@@ -292,6 +292,8 @@ fn every_verb_speaks_json_and_so_does_every_refusal() -> Ending {
             ensure!(error[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {error}");
         }
     }
+    let said = workspace.tracker(["show", "--json"])?;
+    ensure!(said.err.contains("<ID>"), "what is missing? {said:?}");
     Ok(())
 }
 

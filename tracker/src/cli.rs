@@ -91,7 +91,10 @@ fn explain_usage(error: &clap::Error) -> ExitCode {
         return if is_help { Exit::Ok.into() } else { Exit::Usage.into() };
     }
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    // Its first paragraph: what is missing stands below the first line.
+    let said: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let message = said.join(" ");
+    let message = message.trim_start_matches("error: ");
     Output::new(true).complain(&Failure::new(
         Exit::Usage,
         "usage",

@@ -257,7 +257,7 @@ fn every_verb_speaks_json_and_so_does_every_refusal() -> Ending {
         &["search", "a"],
         &["show", &id],
         &["show", &id, &other],
-        &["update", &id],
+        &["update", &id, "-p", "1"],
         &["close", &id],
         &["reopen", &id],
         &["comment", &id, "hm"],
@@ -284,6 +284,7 @@ fn every_verb_speaks_json_and_so_does_every_refusal() -> Ending {
         (&["import", "/nowhere"], 1),
         (&["init"], 5),
         (&["nonsense"], 2),
+        (&["update", &id], 2),
     ] {
         let said = workspace.tracker(["--json"].iter().chain(verb))?;
         assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{verb:?}: {said:?}");

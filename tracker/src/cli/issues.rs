@@ -6,6 +6,7 @@ use super::output::{Output, Trouble};
 use super::place::Place;
 use super::{show, words};
 use crate::exit_code::Exit;
+use crate::failure::Failure;
 use crate::issue::{Issue, IssuePatch, NewIssue, Status};
 use crate::store::{Store, StoreError};
 
@@ -160,6 +161,10 @@ pub(crate) fn update(place: &Place, update: Update, output: &mut Output) -> Resu
         remove_labels: update.remove_labels,
         close_reason: None,
     };
+    if patch == IssuePatch::default() {
+        let hint = "name what is to change; `tracker update --help` lists the fields";
+        return Err(Failure::new(Exit::Usage, "usage", "there is nothing to change", hint).into());
+    }
     let issue = place.with_store(|store, _| Ok(store.update(&update.id, &patch)?))?;
     say_done("updated", &[issue], output)
 }

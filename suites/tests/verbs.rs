@@ -225,6 +225,11 @@ fn an_editor_changes_what_it_changes() -> Ending {
     assert_eq!((&issue["title"], &issue["description"]), (&"b".into(), &"one\ntwo".into()));
     let same = edit("true")?.ok()?;
     ensure!(same.out.contains("nothing was changed"), "{same:?}");
+    let emptied = edit("echo > \"$1\"")?.ok()?;
+    ensure!(emptied.out.contains("nothing was changed"), "{emptied:?}");
+    let nothing = workspace.tracker_reads(["edit", &id, "-"], "\n")?;
+    assert_eq!(nothing.status, Some(4), "as from a command that failed: {nothing:?}");
+    assert_eq!(json(&workspace, &["show", &id])?, issue);
     let failed = edit("exit 3")?;
     assert_eq!(failed.status, Some(1), "{failed:?}");
 

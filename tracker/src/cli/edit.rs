@@ -71,7 +71,7 @@ fn in_editor(place: &Place, before: &Issue) -> Result<Option<Issue>, Trouble> {
     }
     // By its name: many editors write a new file and rename it.
     let edited = fs::read_to_string(file.path())?;
-    if edited == text {
+    if edited == text || edited.trim().is_empty() {
         return Ok(None);
     }
     match apply(place, before, &edited) {
@@ -112,6 +112,12 @@ fn editor() -> Result<Vec<String>, Failure> {
 }
 
 fn apply(place: &Place, before: &Issue, text: &str) -> Result<Issue, Trouble> {
+    if text.trim().is_empty() {
+        // As from a command before the pipe that failed.
+        let hint = "`tracker edit ID` in an editor shows what it may look like";
+        let what = "there is nothing to read";
+        return Err(Failure::new(Exit::Validation, "invalid", what, hint).into());
+    }
     let patch = from_text(text)?;
     place.with_store(|store, _| {
         let now = store.show(&before.id)?;

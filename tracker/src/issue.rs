@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use json::Extra;
 pub use merge::merged;
-pub use rules::{Invalid, check_label, check_priority, check_title};
+pub use rules::{Invalid, check_assignee, check_label, check_priority, check_title};
 pub use words::{DependencyKind, IssueType, Status};
 
 /// The longest title, in characters.

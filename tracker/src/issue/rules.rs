@@ -37,9 +37,18 @@ pub enum Invalid {
         /// What would do.
         allowed: &'static [&'static str],
     },
-    /// An empty label or one with spaces around it.
-    #[error("label `{given}` is empty or has a space or control character at an end")]
+    /// An empty label, one with spaces around it, or one that a list of labels would split.
+    #[error(
+        "label `{}` is empty, or has a comma, a control character or a space at an end",
+        given.escape_debug()
+    )]
     Label {
+        /// What was given.
+        given: String,
+    },
+    /// An assignee with spaces around, or of several lines.
+    #[error("assignee `{}` has a control character or a space at an end", given.escape_debug())]
+    Assignee {
         /// What was given.
         given: String,
     },
@@ -93,8 +102,22 @@ pub fn check_priority(priority: u8) -> Result<(), Invalid> {
 
 /// Checks a label.
 pub fn check_label(label: &str) -> Result<(), Invalid> {
-    let bad = label.is_empty() || label.trim() != label || label.chars().any(char::is_control);
-    if bad { Err(Invalid::Label { given: label.into() }) } else { Ok(()) }
+    match label.is_empty() || label.contains(',') || !is_one_line(label) {
+        true => Err(Invalid::Label { given: label.into() }),
+        false => Ok(()),
+    }
+}
+
+/// Checks an assignee; the empty one is nobody.
+pub fn check_assignee(assignee: &str) -> Result<(), Invalid> {
+    match is_one_line(assignee) {
+        true => Ok(()),
+        false => Err(Invalid::Assignee { given: assignee.into() }),
+    }
+}
+
+fn is_one_line(text: &str) -> bool {
+    text.trim() == text && !text.chars().any(char::is_control)
 }
 
 impl Issue {
@@ -103,6 +126,7 @@ impl Issue {
         check_title(&self.title)?;
         check_priority(self.priority)?;
         self.labels.iter().try_for_each(|label| check_label(label))?;
+        self.assignee.as_deref().map_or(Ok(()), check_assignee)?;
         self.check_file()
     }
 
@@ -138,5 +162,16 @@ mod tests {
         );
         assert_eq!(check_title(" \t"), Err(Invalid::TitleEmpty));
         assert_eq!(check_title("a\nb"), Err(Invalid::TitleControl));
+    }
+
+    #[test]
+    fn labels_and_assignees_stand_on_one_line_of_a_text_to_edit() {
+        assert_eq!(check_label("good first"), Ok(()));
+        for label in ["", "a,b", " a", "a\nb"] {
+            assert!(check_label(label).is_err(), "{label:?}");
+        }
+        assert_eq!(check_assignee("Ann Lee, Ops"), Ok(()));
+        let refused = check_assignee("me\nlabels: x").unwrap_err();
+        assert!(refused.to_string().contains(r"me\nlabels"), "{refused}");
     }
 }

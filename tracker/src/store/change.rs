@@ -216,11 +216,14 @@ fn change(
 
 /// Checks what somebody has changed: what came from a file and stays is not his fault.
 fn check_changed(before: &Issue, after: &Issue) -> Result<(), Invalid> {
-    use crate::issue::{check_label, check_priority, check_title};
+    use crate::issue::{check_assignee, check_label, check_priority, check_title};
     if after.title != before.title {
         check_title(&after.title)?;
     }
     check_priority(after.priority)?;
+    if after.assignee != before.assignee {
+        check_assignee(after.assignee.as_deref().unwrap_or_default())?;
+    }
     let mut new = after.labels.iter().filter(|label| !before.labels.contains(label));
     new.try_for_each(|label| check_label(label))
 }

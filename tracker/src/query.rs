@@ -256,6 +256,8 @@ mod tests {
         store.delete(&base.id, None).unwrap();
         assert_eq!(store.resolve("tt-abc").unwrap(), "tt-abc");
         assert_eq!(store.resolve("abd").unwrap(), "tt-abd", "the whole hash is no start");
+        assert_eq!(store.resolve("TT-ABD").unwrap(), "tt-abd");
+        assert!(store.resolve("TT-X").unwrap_err().to_string().contains("TT-X"));
         let StoreError::Ambiguous { candidates, .. } = store.resolve("tt-a").unwrap_err() else {
             panic!("not ambiguous")
         };

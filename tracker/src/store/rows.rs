@@ -83,6 +83,14 @@ pub(crate) fn resolve(
             }
         }
     }
+    // Copied from a headline, or typed by a phone; but an id that is written so comes first.
+    let lower = typed.to_lowercase();
+    if lower != typed {
+        return match resolve(connection, path, &lower) {
+            Err(StoreError::NotFound { .. }) => Err(StoreError::NotFound { id: typed.into() }),
+            found => found,
+        };
+    }
     Err(StoreError::NotFound { id: typed.into() })
 }
 

@@ -91,6 +91,9 @@ fn words_find_an_issue_and_stats_count_it() -> Ending {
     let workspace = workspace!()?;
     let tap = id(&workspace, &["create", "-q", "the tap drips"])?;
     workspace.tracker(["comment", &tap, "the washer is worn", "--author", "me"])?.ok()?;
+    workspace.tracker(["comment", &tap, "as a script whose variable is empty", "--author", ""])?;
+    let author = &json(&workspace, &["show", &tap])?["comments"][1]["author"];
+    ensure!(author.as_str().is_some_and(|author| !author.is_empty()), "nobody says that: {author}");
     for words in [&["drip"][..], &["worn", "tap"], &["WASH"]] {
         let said = json(&workspace, ["search"].iter().chain(words))?;
         assert_ids(&said, &[&tap], &words.join(" "))?;

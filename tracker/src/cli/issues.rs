@@ -196,7 +196,8 @@ pub(crate) fn comment(
     output: &mut Output,
 ) -> Result<Exit, Trouble> {
     let text = words::text(comment.text)?;
-    let author = comment.author.unwrap_or_else(words::author);
+    let named = comment.author.filter(|author| !author.trim().is_empty());
+    let author = named.unwrap_or_else(words::author);
     let issue = place.with_store(|store, _| Ok(store.comment(&comment.id, &author, &text)?))?;
     say_done("commented on", &[issue], output)
 }

@@ -191,6 +191,40 @@ fn a_merge_that_nobody_has_finished_is_left_alone_and_told() -> Ending {
 }
 
 #[watertight::test]
+fn git_that_keeps_the_lines_of_both_sides_needs_nobody_to_merge() -> Ending {
+    let (ours, theirs) = (workspace!()?, workspace!()?);
+    ours.enable_git()?;
+    theirs.enable_git()?;
+    let branch = ours.git(["symbolic-ref", "--short", "HEAD"])?;
+    let from_theirs = [
+        "pull",
+        "--quiet",
+        "--no-rebase",
+        "--no-edit",
+        &theirs.root().to_string_lossy(),
+        branch.trim(),
+    ];
+    let id = theirs.create("a")?;
+    fs::write(theirs.root().join(".gitattributes"), "*.jsonl merge=union\n")?;
+    theirs.git(["add", ".gitattributes"])?;
+    theirs.git(["commit", "--quiet", "-m", "union"])?;
+    theirs.tracker(["sync"])?.ok()?;
+    ours.git(from_theirs)?;
+    ours.tracker(["sync"])?.ok()?;
+    for (workspace, said) in [(&ours, "here"), (&theirs, "there")] {
+        workspace.tracker(["comment", &id, said])?.ok()?;
+        workspace.tracker(["create", said])?.ok()?;
+        workspace.tracker(["sync"])?.ok()?;
+    }
+    ours.git(from_theirs)?;
+    ours.tracker(["sync"])?.ok()?;
+    assert_eq!(ours.exported_titles()?, ["a", "here", "there"]);
+    let issue = ours.tracker(["show", "--json", &id])?.ok()?.json()?;
+    assert_eq!(issue["comments"].as_array().map(Vec::len), Some(2));
+    Ok(())
+}
+
+#[watertight::test]
 fn success_is_printed_after_the_commit_and_not_before() -> Ending {
     let workspace = workspace!()?;
     let lock = WriteLock::take(&workspace)?;

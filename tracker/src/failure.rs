@@ -129,7 +129,8 @@ impl From<&JsonlError> for Failure {
                 "conflict",
                 error.to_string(),
                 "nothing was changed; finish the merge, or take the marker lines out and leave \
-                 the lines of both sides: the same issue twice is merged",
+                 the lines of both sides: the same issue twice is merged; a line \
+                 `.tracker/issues.jsonl merge=union` in .gitattributes has git do that",
             ),
             JsonlError::Lossy { path, .. } => Self::new(
                 Exit::Conflict,

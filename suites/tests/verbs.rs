@@ -250,6 +250,7 @@ fn an_editor_changes_what_it_changes() -> Ending {
         workspace.root().display()
     ))?;
     ensure!(raced.status == Some(5) && raced.err.contains("meanwhile"), "{raced:?}");
+    ensure!(raced.err.contains("take out"), "it would undo what the other did: {raced:?}");
     Ok(())
 }
 

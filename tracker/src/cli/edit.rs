@@ -118,12 +118,16 @@ fn apply(place: &Place, before: &Issue, text: &str) -> Result<Issue, Trouble> {
         let what = "there is nothing to read";
         return Err(Failure::new(Exit::Validation, "invalid", what, hint).into());
     }
-    let patch = from_text(text)?;
+    let patch = from_text(text, before)?;
     place.with_store(|store, _| {
         let now = store.show(&before.id)?;
         if now != *before {
             let what = format!("{} was changed by somebody else meanwhile", before.id);
-            let hint = format!("see `tracker show {}`, then edit again", before.id);
+            let hint = format!(
+                "see `tracker show {}`, and take out of the text what you did not change: a field \
+                 that is not in it stays as it is",
+                before.id
+            );
             return Err(Failure::new(Exit::Conflict, "changed_meanwhile", what, hint).into());
         }
         Ok(store.update(&before.id, &patch)?)
@@ -143,8 +147,11 @@ fn to_text(issue: &Issue) -> String {
     )
 }
 
-/// What a text says; a field that is not in it stays as it is.
-fn from_text(text: &str) -> Result<IssuePatch, Trouble> {
+/// What a text says; a field that is not in it, or that is as it was shown, stays as it is: the
+/// value may be one of another tracker, which nobody could write here.
+fn from_text(text: &str, before: &Issue) -> Result<IssuePatch, Trouble> {
+    let shown = to_text(before);
+    let shown: Vec<_> = shown.lines().take_while(|line| !line.is_empty()).collect();
     let mut patch = IssuePatch::default();
     let mut rest = text;
     while let Some((line, below)) =
@@ -152,8 +159,12 @@ fn from_text(text: &str) -> Result<IssuePatch, Trouble> {
     {
         rest = below;
         if line.trim().is_empty() {
-            patch.description = Some(rest.trim_end().into());
+            let is_same = rest.trim_end() == before.description.trim_end();
+            patch.description = (!is_same).then(|| rest.trim_end().into());
             break;
+        }
+        if shown.contains(&line) {
+            continue;
         }
         let (field, value) = line.split_once(':').ok_or_else(|| unread(line))?;
         let value = value.trim().to_owned();
@@ -203,20 +214,38 @@ mod tests {
             ..crate::issue::NewIssue::titled("a: title")
         };
         let issue = store.create(new).unwrap();
-        let patch = from_text(&to_text(&issue)).unwrap();
-        assert_eq!(store.update(&issue.id, &patch).unwrap(), issue);
+        assert_eq!(from_text(&to_text(&issue), &issue).unwrap(), IssuePatch::default());
+        let patch = from_text("title: b\nlabels: a, c\n", &issue).unwrap();
+        let changed = store.update(&issue.id, &patch).unwrap();
+        assert_eq!((changed.title.as_str(), changed.labels.join(" ")), ("b", "a c".into()));
+        assert_eq!(changed.description, issue.description);
+    }
+
+    #[test]
+    fn what_another_tracker_wrote_stays_as_it_is() {
+        let line = r#"{"id":"a","title":"two\nlines","status":"hooked","issue_type":"gate",
+            "labels":["a,b"],"assignee":"x\ny","created_at":"2026-01-01T00:00:00Z"}"#;
+        let issue: Issue = serde_json::from_str(line).unwrap();
+        let patch = from_text(&(to_text(&issue) + "more"), &issue).unwrap();
+        let expected = IssuePatch { description: Some("\nmore".into()), ..IssuePatch::default() };
+        assert_eq!(patch, expected);
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        let why = |text: &str| match from_text(text).unwrap_err() {
+        let why = |text: &str| match from_text(text, &any()).unwrap_err() {
             Trouble::Failed(failure) => failure.message,
             Trouble::ClosedPipe => panic!("no pipe here"),
         };
         assert!(why("titel: x\n").contains("titel"));
         assert!(why("just text\n").contains("just text"));
         assert!(why("status: done\n").contains("in_progress"));
-        assert_eq!(from_text("title: x").unwrap().title.as_deref(), Some("x"));
-        assert_eq!(from_text("title: x").unwrap().description, None);
+        assert_eq!(from_text("title: x", &any()).unwrap().title.as_deref(), Some("x"));
+        assert_eq!(from_text("title: x", &any()).unwrap().description, None);
+    }
+
+    fn any() -> Issue {
+        serde_json::from_str(r#"{"id":"a","title":"t","created_at":"2026-01-01T00:00:00Z"}"#)
+            .unwrap()
     }
 }

@@ -191,6 +191,24 @@ fn a_merge_that_nobody_has_finished_is_left_alone_and_told() -> Ending {
 }
 
 #[watertight::test]
+fn what_git_has_lost_is_committed_again_by_who_is_asked_to_sync() -> Ending {
+    let workspace = workspace!()?;
+    workspace.enable_git()?;
+    for title in ["a", "b"] {
+        workspace.create(title)?;
+        workspace.tracker(["sync"])?.ok()?;
+    }
+    let whole = workspace.git(["show", "HEAD:.tracker/issues.jsonl"])?;
+    workspace.git(["reset", "--quiet", "--soft", "HEAD~1"])?;
+    let said = workspace.tracker(["sync"])?.ok()?;
+    ensure!(said.out.contains(", committed"), "{said:?}");
+    assert_eq!(workspace.git(["show", "HEAD:.tracker/issues.jsonl"])?, whole);
+    let said = workspace.tracker(["sync"])?.ok()?;
+    ensure!(said.out.contains("nothing to commit"), "{said:?}");
+    Ok(())
+}
+
+#[watertight::test]
 fn git_that_keeps_the_lines_of_both_sides_needs_nobody_to_merge() -> Ending {
     let (ours, theirs) = (workspace!()?, workspace!()?);
     ours.enable_git()?;

@@ -68,7 +68,7 @@ impl Default for SyncOptions {
 /// edit would grow a repository by most of a gigabyte in an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenToCommit {
-    /// In this pass.
+    /// In this pass, if git does not hold what the file does, whoever knows since when.
     Now,
     /// In the first pass that is at least this long after the last commit.
     AtMostEvery(Duration),

@@ -57,13 +57,18 @@ pub(super) fn set_exported(
 
 /// Whether the file is to be committed in this pass.
 pub(super) fn is_commit_due(store: &Store, when: WhenToCommit) -> Result<bool, StoreError> {
-    if !store.git_enabled()? || time(store, COMMIT_DUE)?.is_none() {
+    if !store.git_enabled()? {
         return Ok(false);
     }
-    Ok(match (when, time(store, COMMITTED_AT)?) {
-        (WhenToCommit::Now, _) | (_, None) => true,
-        (WhenToCommit::AtMostEvery(interval), Some(last)) => is_over(last, interval),
-    })
+    let WhenToCommit::AtMostEvery(interval) = when else {
+        // Whoever asks is not to be told that all is well where git has lost what it had: by a
+        // reset, or a commit of what was staged before ours.
+        return Ok(true);
+    };
+    if time(store, COMMIT_DUE)?.is_none() {
+        return Ok(false);
+    }
+    Ok(time(store, COMMITTED_AT)?.is_none_or(|last| is_over(last, interval)))
 }
 
 /// Remembers that git holds what the file does, and when a commit was made for it.
@@ -71,6 +76,7 @@ pub(super) fn set_committed(store: &mut Store, commit: Commit) -> Result<(), Sto
     let now = Timestamp::now().to_string();
     match commit {
         Commit::Done => store.remember(&[(COMMIT_DUE, None), (COMMITTED_AT, Some(&now))]),
+        Commit::Unchanged if time(store, COMMIT_DUE)?.is_none() => Ok(()),
         // It did already, so the next commit need not wait.
         Commit::Unchanged => store.remember(&[(COMMIT_DUE, None)]),
     }

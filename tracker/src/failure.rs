@@ -171,6 +171,9 @@ impl From<&GitError> for Failure {
             GitError::StaleLock { .. } => {
                 (Exit::Busy, "git_busy", "if no git is running here, remove that file")
             }
+            GitError::LeftBehind { .. } => {
+                (Exit::Busy, "git_busy", "the next sync removes it; run `tracker sync`")
+            }
             GitError::NoIdentity { .. } => (
                 Exit::Failure,
                 "git_identity",

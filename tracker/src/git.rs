@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! place    where the file lies: git directory, object database, path from the top     rev-parse
+//!          what a tracker that was killed here has left is removed
 //!          not while a merge, a rebase ..., another git or an editor of its is at work
 //! status   branch, tip, and the file's entry in tip and index                             status
 //!          git sees no change, and the content is the tip's -> Unchanged   ls-tree, hash-object
@@ -21,8 +22,11 @@
 //! neither sign nor ask: a sync must not want a passphrase, run somebody's test suite, or leave a
 //! process behind. Filters run, since they decide what is stored.
 
+mod branch;
 mod call;
+mod held;
 mod import;
+mod index;
 mod message;
 mod place;
 mod quarantine;
@@ -30,7 +34,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,6 +104,12 @@ pub enum GitError {
         /// Since when it is there, in whole seconds.
         age: Duration,
     },
+    /// A tracker that was killed has left a lock.
+    #[error("a sync that was killed has left {}", lock.display())]
+    LeftBehind {
+        /// The lock.
+        lock: PathBuf,
+    },
     /// Git does not know in whose name to commit.
     #[error("git does not know who commits: {output}")]
     NoIdentity {
@@ -150,9 +159,7 @@ impl Git<'_> {
     /// is written.
     pub fn check(&self, path: &Path) -> Result<(), GitError> {
         let caller = Caller::new(self);
-        let place = Place::find(&caller, path)?;
-        place.check_at_rest()?;
-        Status::read(&caller.at(&place.dir), &place.name)?.committable(path).map(drop)
+        check(&caller, &Place::find(&caller, path)?, path)
     }
 
     /// The size of the object database, in bytes: loose objects and packs. One process.
@@ -181,10 +188,26 @@ fn commit(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Commit, Git
     Err(error)
 }
 
+fn check(caller: &Caller<'_>, place: &Place, path: &Path) -> Result<(), GitError> {
+    if let Some(lock) = index::left_behind(place)? {
+        return Err(GitError::LeftBehind { lock });
+    }
+    place.check_at_rest()?;
+    let status = Status::read(&caller.at(&place.dir), &place.name)?;
+    let (branch, _) = status.committable(path)?;
+    match branch::held_lock(place, branch)? {
+        None => Ok(()),
+        Some((lock, true)) => Err(GitError::LeftBehind { lock }),
+        Some((lock, false)) => Err(place::lock_error(lock)),
+    }
+}
+
 /// One attempt; `None` if the repository moved while the commit was made.
 fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Commit>, GitError> {
     let place = Place::find(caller, path)?;
     let caller = caller.at(&place.dir);
+    index::clear(&place)?;
+    branch::clear(&place)?;
     let before = place.glance();
     place.check_at_rest()?;
     let status = Status::read(&caller, &place.name)?;
@@ -220,25 +243,10 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
     quarantine.release()?;
     // Where it did not follow the tip, its user has staged something for the file: that stays.
     if sides.index == sides.tip {
-        new.enter_index(&caller, &place.path)?;
+        index::enter(&new, &caller, &place)?;
     }
-    move_branch(&caller, branch, status.tip.as_deref(), &commit, message)?;
+    branch::advance(&caller, &place, branch, status.tip.as_deref(), &commit, message)?;
     Ok(Some(Commit::Done))
-}
-
-/// Moves a branch from exactly `tip` to `commit`.
-fn move_branch(
-    caller: &Caller<'_>,
-    branch: &OsStr,
-    tip: Option<&str>,
-    commit: &str,
-    message: &str,
-) -> Result<(), GitError> {
-    let kind = if tip.is_some() { "commit" } else { "commit (initial)" };
-    let reason = format!("{kind}: {}", message.lines().next().unwrap_or_default());
-    let call = caller.call("update-ref").args(["-m", &reason]).arg(branch);
-    // git-update-ref(1): an empty old value means that there must be no such branch yet.
-    call.args([commit, tip.unwrap_or_default()]).answer().map(drop)
 }
 
 /// The size in KiB is what git-count-objects(1) calls `size` (loose) and `size-pack`.

@@ -3,6 +3,7 @@
 //! A process is watched by its pidfd, so nothing here polls on a clock, and a pid that the kernel
 //! has given to somebody else in the meantime is never mistaken for ours.
 
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -150,13 +151,37 @@ pub fn ask(
     interrupt: Option<&Interrupt>,
 ) -> Result<Answer, ProcessError> {
     let (stdin, writer) = io::pipe()?;
+    command.stdin(stdin);
+    answer(command, Some(Input { pipe: writer, left: input }), timeout, interrupt)
+}
+
+/// The same for a command that reads nothing.
+///
+/// It has `held` open as its standard input for as long as it lives, also if it outlives us: a lock
+/// on that file then lasts as long.
+pub fn ask_holding(
+    command: &mut Command,
+    held: &File,
+    timeout: Duration,
+    interrupt: Option<&Interrupt>,
+) -> Result<Answer, ProcessError> {
+    command.stdin(held.try_clone()?);
+    answer(command, None, timeout, interrupt)
+}
+
+/// Runs a command whose standard input is set, and keeps its answer and its warnings apart.
+fn answer(
+    command: &mut Command,
+    input: Option<Input<'_>>,
+    timeout: Duration,
+    interrupt: Option<&Interrupt>,
+) -> Result<Answer, ProcessError> {
     let (output, stdout) = io::pipe()?;
     let (errors, stderr) = io::pipe()?;
-    command.stdin(stdin).stdout(stdout).stderr(stderr);
+    command.stdout(stdout).stderr(stderr);
     let (mut output, mut errors) = (Output::of(output), Output::of(errors));
-    let input = Input { pipe: writer, left: input };
     let outputs = &mut [&mut output, &mut errors];
-    let status = attend(command, Some(input), outputs, timeout, interrupt)?;
+    let status = attend(command, input, outputs, timeout, interrupt)?;
     let errors = String::from_utf8_lossy(&errors.text).into_owned();
     Ok(Answer { status, output: output.text, errors })
 }

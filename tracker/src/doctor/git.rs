@@ -23,8 +23,10 @@ pub(super) fn look(patient: &Patient) -> Result<Finding, Failure> {
     }
     Ok(match git.check(file.strip_prefix(root).unwrap_or(&file)) {
         Ok(()) => Finding::fine("on"),
-        // Its user is in the middle of something.
-        Err(error @ (GitError::Off { .. } | GitError::Busy { .. })) => {
+        // Its user is in the middle of something, or the next sync makes it good.
+        Err(
+            error @ (GitError::Off { .. } | GitError::Busy { .. } | GitError::LeftBehind { .. }),
+        ) => {
             let Failure { message, hint, .. } = Failure::from(&error);
             Finding::note(message, hint)
         }

@@ -653,6 +653,29 @@ fn a_stale_lock_of_git_is_told_and_never_removed() {
 }
 
 #[test]
+fn what_a_killed_sync_has_left_in_git_is_worth_a_note_and_gone_with_the_next() {
+    let case = in_git();
+    let dir = case.workspace.root().join(".git");
+    let nobodys = "1234567890123456789012345678901234567890";
+    fs::write(dir.join("tracker-moves-branch"), format!("{nobodys}\nrefs/heads/main\n")).unwrap();
+    let lock = dir.join("refs/heads/main.lock");
+    fs::write(&lock, nobodys).unwrap();
+    let found = case.only(Subject::Git);
+    assert!(found.verdict == Verdict::Note && found.found.contains("killed"), "{found:?}");
+    assert!(found.hint.unwrap().contains("tracker sync"));
+    assert!(lock.exists());
+    case.with_store(|store| {
+        store.create(NewIssue::titled("one more")).unwrap();
+        sync::pass(store, &case.workspace, &SyncOptions::default()).unwrap();
+    });
+    assert!(!lock.exists());
+    case.is_clean();
+    // One that nobody knows of is told as it is.
+    fs::write(&lock, "").unwrap();
+    assert!(case.only(Subject::Git).found.contains("another git"));
+}
+
+#[test]
 fn an_ignored_file_is_told() {
     let case = in_git();
     git(&case, &["rm", "-q", "--cached", ".tracker/issues.jsonl"]);

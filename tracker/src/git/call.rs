@@ -1,6 +1,7 @@
 //! One call of git: its settings, its environment, its patience, and what a refusal means.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -105,7 +106,7 @@ impl<'a> Caller<'a> {
     }
 
     pub(super) fn call(&self, verb: &'static str) -> Call<'_> {
-        Call { caller: self, verb, setting: None, args: Vec::new(), input: Vec::new() }
+        Call { caller: self, verb, setting: None, args: Vec::new(), input: Vec::new(), held: None }
     }
 }
 
@@ -117,9 +118,10 @@ pub(super) struct Call<'a> {
     setting: Option<&'static str>,
     args: Vec<OsString>,
     input: Vec<u8>,
+    held: Option<&'a File>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// A setting for this call alone.
     pub(super) fn setting(self, setting: &'static str) -> Self {
         Self { setting: Some(setting), ..self }
@@ -140,6 +142,11 @@ impl Call<'_> {
         Self { input, ..self }
     }
 
+    /// A file that it holds open for as long as it lives, instead of reading anything.
+    pub(super) fn holding(self, held: &'a File) -> Self {
+        Self { held: Some(held), ..self }
+    }
+
     /// Makes the call, whatever its status.
     pub(super) fn end(self) -> Result<Answer, GitError> {
         let Caller { git, dir, environment } = self.caller;
@@ -153,8 +160,11 @@ impl Call<'_> {
             command.env_remove(variable);
         }
         command.envs(OUR_VARIABLES).envs(environment.iter().map(|(name, value)| (name, value)));
-        process::ask(&mut command, &self.input, git.timeout, git.interrupt)
-            .map_err(|source| GitError::Run { verb: self.verb, source })
+        let ended = match self.held {
+            Some(held) => process::ask_holding(&mut command, held, git.timeout, git.interrupt),
+            None => process::ask(&mut command, &self.input, git.timeout, git.interrupt),
+        };
+        ended.map_err(|source| GitError::Run { verb: self.verb, source })
     }
 
     /// Makes the call and returns what it wrote to standard output.

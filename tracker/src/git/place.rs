@@ -38,10 +38,12 @@ pub(super) struct Place {
     /// The file from the top of the work tree.
     pub(super) path: PathBuf,
     /// The top of the work tree.
-    top: PathBuf,
+    pub(super) top: PathBuf,
     /// The git directory of this work tree.
     pub(super) git_dir: PathBuf,
-    /// The object database, which linked work trees share.
+    /// The git directory that linked work trees share: it has the branches.
+    pub(super) common: PathBuf,
+    /// The object database, which they share too.
     pub(super) objects: PathBuf,
 }
 
@@ -77,11 +79,14 @@ impl Place {
         } else if inside != "true" {
             return Err(off("the file is not in the repository's work tree"));
         }
+        let common = dir.join(common_dir);
+        let common = fs::canonicalize(&common).map_err(|source| io_at(&common, source))?;
         Ok(Self {
             path: Path::new(prefix).join(name),
             top: dir.ancestors().nth(Path::new(prefix).iter().count()).unwrap_or(dir).into(),
             git_dir: git_dir.into(),
-            objects: dir.join(common_dir).join("objects"),
+            objects: common.join("objects"),
+            common,
             dir: dir.into(),
             name: name.into(),
         })

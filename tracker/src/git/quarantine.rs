@@ -3,28 +3,32 @@
 //! A git that is ended writes on as little as it can, but leaves `tmp_obj_*` and `tmp_pack_*`.
 //! So it writes into a directory of ours in the object database, with the database itself as an
 //! alternate: the same that git does for what a push sends.
+//! The directory is locked as long as its maker lives, so one that is not is rubbish. A git that
+//! outlives him loses what it writes, which nobody has a use for.
 //! The directory's name begins as git's own do, so that `git prune` would remove it too.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::git::held::is_older_than;
 use crate::git::{GitError, io_at};
 
 const PREFIX: &str = "tmp_objdir-tracker-";
 
-/// No commit takes this long, so whoever made such a directory is gone.
+/// Where a directory cannot be locked: no commit takes this long.
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// A directory for new objects; removed with all that is in it unless it is released.
 #[derive(Debug)]
 pub(super) struct Quarantine<'a> {
     dir: TempDir,
+    _lock: File,
     objects: &'a Path,
 }
 
@@ -32,11 +36,19 @@ impl<'a> Quarantine<'a> {
     /// An empty one beside `objects`. What a killed process has left there is swept.
     pub(super) fn beside(objects: &'a Path) -> Result<Self, GitError> {
         sweep(objects).map_err(|source| io_at(objects, source))?;
-        let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(objects)
-            .map_err(|source| io_at(objects, source))?;
-        Ok(Self { dir, objects })
+        loop {
+            let dir = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .tempdir_in(objects)
+                .map_err(|source| io_at(objects, source))?;
+            let lock = File::open(dir.path()).map_err(|source| io_at(dir.path(), source))?;
+            // Not every network's file system can.
+            let _aged_then = lock.lock();
+            // Somebody else may have swept it before it was locked.
+            if dir.path().exists() {
+                return Ok(Self { dir, _lock: lock, objects });
+            }
+        }
     }
 
     /// The variables that make git write into it, and read from both.
@@ -82,9 +94,14 @@ fn sweep(objects: &Path) -> io::Result<()> {
         if !entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        let age = entry.metadata().and_then(|stat| stat.modified());
-        let age = age.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-        if age.is_some_and(|age| age > AGE_MAX) {
+        // Held until it is removed.
+        let Ok(dir) = File::open(entry.path()) else { continue };
+        let is_left = match dir.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(_)) => is_older_than(&entry.path(), AGE_MAX),
+        };
+        if is_left {
             // Somebody else may sweep too; what stays is there the next time.
             let _swept_by_another = fs::remove_dir_all(entry.path());
         }

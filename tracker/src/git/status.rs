@@ -163,14 +163,6 @@ impl Sides {
     }
 }
 
-impl Blob {
-    /// Sets the index's entry for `path`, from the top, and no other.
-    pub(super) fn enter_index(&self, caller: &Caller<'_>, path: &Path) -> Result<(), GitError> {
-        let options = ["--add", "--cacheinfo", &self.mode, &self.oid];
-        caller.call("update-index").args(options).arg(path).answer().map(drop)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod commits;
 mod index;
 mod interference;
+mod left;
 mod states;
 
 use std::ffi::OsString;
@@ -135,7 +136,7 @@ impl Repository {
             r#"#!/bin/sh
 for verb; do case $verb in -* | *=*) ;; *) break ;; esac; done
 user() {{ (
-    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OPTIONAL_LOCKS
+    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OPTIONAL_LOCKS GIT_INDEX_FILE
     cd '{root}' && '{real}' "$@" >/dev/null </dev/null
 ) }}
 theirs() {{ (

@@ -133,7 +133,7 @@ fn a_lock_that_nobody_holds_any_more_is_named() {
 fn a_lock_that_comes_late_leaves_branch_and_index_alone() {
     let mut repository = Repository::begun();
     let lock = repository.git_dir().join("index.lock");
-    repository.shim(&format!("[ $verb = update-index ] && once && : >'{}'", lock.display()));
+    repository.shim(&format!("[ $verb = fast-import ] && once && : >'{}'", lock.display()));
     let (tip, staged) = (repository.git(&["rev-parse", "HEAD"]), repository.staged());
     let busy = repository.change_and_commit("2\n");
     assert!(matches!(&busy, Err(GitError::Busy { lock: held }) if *held == lock), "{busy:?}");
@@ -141,6 +141,21 @@ fn a_lock_that_comes_late_leaves_branch_and_index_alone() {
     assert_eq!((repository.git(&["rev-parse", "HEAD"]), repository.staged()), (tip, staged));
     assert_eq!(repository.commit().unwrap(), Commit::Done);
     assert_eq!(repository.short_status(), "");
+}
+
+#[test]
+fn the_users_git_is_kept_out_while_the_index_is_replaced() {
+    let mut repository = Repository::begun();
+    let refused = repository.dir.path().join("refused");
+    let act = format!("{{ user add other 2>/dev/null || : >'{}'; }}", refused.display());
+    repository.shim(&format!("[ $verb = update-index ] && once && {act}"));
+    repository.write("other", "2\n");
+    repository.shim_is_used_up(|repository| {
+        assert_eq!(repository.change_and_commit("2\n").unwrap(), Commit::Done);
+    });
+    assert!(refused.exists());
+    assert_eq!(repository.short_status(), " M other\n");
+    assert_eq!(repository.rubbish(), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -237,21 +237,3 @@ fn an_interrupt_ends_a_commit() {
         "{ended:?}"
     );
 }
-
-#[test]
-fn what_a_killed_process_has_left_is_swept() {
-    let repository = Repository::begun();
-    let left = |name: &str, seconds: u64| {
-        let dir = repository.git_dir().join("objects").join(name);
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("object"), "").unwrap();
-        let time = std::time::SystemTime::now() - Duration::from_secs(seconds);
-        fs::File::open(&dir).unwrap().set_modified(time).unwrap();
-        dir
-    };
-    let old = left("tmp_objdir-tracker-old", 7200);
-    let (young, foreign) =
-        (left("tmp_objdir-tracker-young", 60), left("tmp_objdir-incoming-x", 7200));
-    assert_eq!(repository.change_and_commit("2\n").unwrap(), Commit::Done);
-    assert_eq!((old.exists(), young.exists(), foreign.exists()), (false, true, true));
-}

@@ -138,6 +138,8 @@ fn an_ambiguous_start_lists_what_it_could_mean() -> Ending {
     assert_eq!(said.status, Some(3));
     ensure!(said.err.contains("tt-ab1, tt-ab2"), "{said:?}");
     workspace.tracker(["show", "ab1"])?.ok()?;
+    let said = workspace.tracker(["show", "pulled"])?;
+    ensure!(said.err.contains("`tracker sync`"), "it may be in the file only: {said:?}");
     Ok(())
 }
 

@@ -78,9 +78,12 @@ impl From<&StoreError> for Failure {
             StoreError::Busy { .. } => {
                 (Exit::Busy, "busy", "try again; `fuser FILE` names who holds it")
             }
-            StoreError::NotFound { .. } => {
-                (Exit::NotFound, "not_found", "`tracker list` shows every id")
-            }
+            StoreError::NotFound { .. } => (
+                Exit::NotFound,
+                "not_found",
+                "`tracker list` shows every id; what came with a `git pull` is there after \
+                 `tracker sync`",
+            ),
             StoreError::Ambiguous { .. } => {
                 (Exit::NotFound, "ambiguous", "give more of the id you mean")
             }

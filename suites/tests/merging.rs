@@ -37,6 +37,41 @@ fn what_somebody_else_writes_reaches_the_database() -> Ending {
 }
 
 #[watertight::test]
+fn what_has_not_been_taken_in_yet_is_told() -> Ending {
+    let workspace = workspace!()?;
+    workspace.create("ours")?;
+    workspace.tracker(["sync"])?.ok()?;
+    let quiet = workspace.tracker(["list"])?.ok()?;
+    ensure!(quiet.err.is_empty(), "{quiet:?}");
+    let mut theirs = copy(&workspace)?;
+    theirs.create(NewIssue::titled("theirs"))?;
+    jsonl::export_file(&theirs, &workspace.paths().jsonl())?;
+    theirs.close()?;
+    for verb in ["list", "ready", "stats"] {
+        let said = workspace.tracker([verb])?.ok()?;
+        ensure!(said.err.contains("tracker sync"), "{verb}: {said:?}");
+    }
+    workspace.tracker(["sync"])?.ok()?;
+    let quiet = workspace.tracker(["list"])?.ok()?;
+    ensure!(quiet.err.is_empty() && quiet.out.contains("theirs"), "{quiet:?}");
+    Ok(())
+}
+
+#[watertight::test]
+fn what_is_done_before_git_refuses_is_told_too() -> Ending {
+    let workspace = workspace!()?;
+    workspace.enable_git()?;
+    workspace.create("a")?;
+    workspace.tracker(["sync"])?.ok()?;
+    workspace.git(["checkout", "--quiet", "--detach"])?;
+    workspace.create("b")?;
+    let said = workspace.tracker(["sync"])?;
+    ensure!(said.status == Some(1) && said.out.contains("1 changed, 2 written"), "{said:?}");
+    ensure!(said.err.contains("detached"), "{said:?}");
+    Ok(())
+}
+
+#[watertight::test]
 fn our_own_rename_is_nobody_elses_change() -> Ending {
     let workspace = workspace!()?;
     let daemon = Embedded::start(&workspace, options())?;

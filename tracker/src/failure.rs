@@ -135,6 +135,12 @@ impl From<&JsonlError> for Failure {
                  the lines of both sides: the same issue twice is merged; a line \
                  `.tracker/issues.jsonl merge=union` in .gitattributes has git do that",
             ),
+            JsonlError::Lossy { loss, .. } if loss.unreadable > 0 => Self::new(
+                Exit::Conflict,
+                "lossy",
+                error.to_string(),
+                "nothing was written; name another file, or --force writes over this one",
+            ),
             JsonlError::Lossy { path, .. } => Self::new(
                 Exit::Conflict,
                 "lossy",
@@ -199,7 +205,7 @@ impl From<&SyncError> for Failure {
             SyncError::Workspace(error) => error.into(),
             SyncError::Store(error) => error.into(),
             SyncError::Jsonl(error) => error.into(),
-            SyncError::Git(error) => error.into(),
+            SyncError::Git { source, .. } => source.into(),
             SyncError::Unsettled { .. } => Self::new(
                 Exit::Busy,
                 "unsettled",

@@ -241,8 +241,9 @@ fn attempt(caller: &Caller<'_>, path: &Path, message: &str) -> Result<Option<Com
         return Ok(None);
     }
     quarantine.release()?;
-    // Where it did not follow the tip, its user has staged something for the file: that stays.
-    if sides.index == sides.tip {
+    // Where it did not follow the tip, its user has staged something for the file: that stays. But
+    // what we had entered before we were killed is ours to replace.
+    if sides.index == sides.tip || index::has_entered(&place, sides.index.as_ref()) {
         index::enter(&new, &caller, &place)?;
     }
     branch::advance(&caller, &place, branch, status.tip.as_deref(), &commit, message)?;

@@ -83,7 +83,7 @@ impl Workspace {
     pub fn create(parent: &Path) -> Result<Self, WorkspaceError> {
         let parent = fs::canonicalize(parent).map_err(|source| at(parent, source))?;
         let workspace = Self { dir: parent.join(WORKSPACE_DIR) };
-        if workspace.database().exists() {
+        if fs::metadata(workspace.database()).is_ok_and(|found| found.len() > 0) {
             return Err(WorkspaceError::Exists { dir: workspace.dir });
         }
         fs::create_dir_all(&workspace.dir).map_err(|source| at(&workspace.dir, source))?;

@@ -68,7 +68,8 @@ impl Store {
 
     /// Opens the database at `path`, which must be there.
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
-        if !path.is_file() {
+        // An empty one holds no tables: what it held was cut off, or is about to be put in.
+        if !std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
             return Err(StoreError::Missing { path: path.into() });
         }
         Self::open(path)

@@ -157,9 +157,14 @@ pub enum SyncError {
     /// The file could not be written.
     #[error(transparent)]
     Jsonl(#[from] JsonlError),
-    /// The file is written, but git did not commit it.
-    #[error(transparent)]
-    Git(#[from] GitError),
+    /// The file is in step, but git did not commit it.
+    #[error("{source}")]
+    Git {
+        /// What the pass did before.
+        report: Box<SyncReport>,
+        /// What git said.
+        source: GitError,
+    },
 }
 
 /// Brings the JSONL file, and git if it is on, up to what is in the store, and the store up to
@@ -178,14 +183,18 @@ pub fn pass(
     let mut report = SyncReport::default();
     file::bring_up_to_date(store, &path, &mut report)?;
     if memory::is_commit_due(store, options.commit)? {
-        let commit = commit(workspace, options, report.changed)?;
-        memory::set_committed(store, commit)?;
-        report.commit = Some(commit);
+        match commit(workspace, options, report.changed) {
+            Ok(commit) => {
+                memory::set_committed(store, commit)?;
+                report.commit = Some(commit);
+            }
+            Err(source) => return Err(SyncError::Git { report: Box::new(report), source }),
+        }
     }
     Ok(report)
 }
 
-fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<Commit, SyncError> {
+fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<Commit, GitError> {
     let git = Git {
         root: workspace.root(),
         timeout: options.git_timeout,
@@ -201,7 +210,7 @@ fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<
         1 => "tracker: sync 1 issue".to_owned(),
         many => format!("tracker: sync {many} issues"),
     };
-    Ok(git.commit_path(path, &message)?)
+    git.commit_path(path, &message)
 }
 
 /// Takes the lock of whoever writes the JSONL file; it is given back when the file is closed.
@@ -374,6 +383,20 @@ mod tests {
         assert_eq!((report.changed, report.exported.unwrap().issues), (3, SPLICED_MAX + 10));
         assert!(jsonl::is_up_to_date(&store, &workspace.jsonl()).unwrap());
         assert!(sync(&mut store, &workspace).is_idle());
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_and_not_waited_for() {
+        let (_dir, workspace, mut store) = workspace();
+        store.create(NewIssue::titled("a")).unwrap();
+        let refused = |store: &mut Store| {
+            pass(store, &workspace, &SyncOptions::default()).unwrap_err().to_string()
+        };
+        std::os::unix::fs::symlink("nowhere", workspace.jsonl()).unwrap();
+        assert!(refused(&mut store).contains("a link to"));
+        std::fs::remove_file(workspace.jsonl()).unwrap();
+        nix::unistd::mkfifo(&workspace.jsonl(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(refused(&mut store).contains("no regular file"));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::query::{Direction, Node};
 pub(crate) enum Dep {
     /// Make ID wait for DEPENDS_ON
     Add {
+        /// The one that waits: an id or its unique start
         id: String,
+        /// What it waits for
         depends_on: String,
         /// blocks, parent-child, related or discovered-from
         #[arg(long = "type", short = 't', default_value = "blocks", value_name = "TYPE")]
@@ -21,7 +23,9 @@ pub(crate) enum Dep {
     },
     /// Make ID depend on DEPENDS_ON no more
     Remove {
+        /// The one that waits: an id or its unique start
         id: String,
+        /// What it is to wait for no more
         depends_on: String,
         /// Only of this type [default: all]
         #[arg(long = "type", short = 't', value_name = "TYPE")]
@@ -29,6 +33,7 @@ pub(crate) enum Dep {
     },
     /// Show what an issue depends on, and what that depends on
     Tree {
+        /// The root: an id or its unique start
         id: String,
         /// What depends on it instead
         #[arg(long, short)]

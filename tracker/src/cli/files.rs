@@ -13,7 +13,7 @@ use crate::issue::Invalid;
 use crate::jsonl::{self, JsonlError};
 use crate::paths::Workspace;
 use crate::store::{PREFIX_DEFAULT, Store};
-use crate::sync::{self, GIT_TIMEOUT, SyncOptions};
+use crate::sync::{self, GIT_TIMEOUT, SyncError, SyncOptions};
 
 use super::args::{ConfigKey, Init};
 use super::output::{Output, Trouble};
@@ -154,11 +154,19 @@ pub(crate) fn import(place: &Place, file: &Path, output: &mut Output) -> Result<
 }
 
 pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> {
-    let report = place.with_store(|store, workspace| {
-        Ok(sync::pass(store, workspace, &SyncOptions::default())?)
-    })?;
+    let synced = place
+        .with_store(|store, workspace| Ok(sync::pass(store, workspace, &SyncOptions::default())))?;
+    let (report, refused) = match synced {
+        Ok(report) => (report, None),
+        // What it did before git refused is told all the same.
+        Err(SyncError::Git { report, source }) if !report.is_idle() => (*report, Some(source)),
+        Err(error) => return Err(error.into()),
+    };
     output.print(&report, ToString::to_string)?;
-    Ok(Exit::Ok)
+    match refused {
+        None => Ok(Exit::Ok),
+        Some(refused) => Err(Failure::from(&refused).into()),
+    }
 }
 
 fn check_work_tree(dir: &Path) -> Result<(), Trouble> {

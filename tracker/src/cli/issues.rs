@@ -12,6 +12,7 @@ use crate::store::{Store, StoreError};
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
+    /// One line
     title: String,
     /// `-` for standard input
     #[arg(long, short, default_value = "", hide_default_value = true)]
@@ -102,12 +103,14 @@ pub(crate) struct Comment {
 pub(crate) enum Label {
     /// Add labels to an issue
     Add {
+        /// An id or its unique start
         id: String,
         #[arg(required = true, value_name = "LABEL")]
         labels: Vec<String>,
     },
     /// Take labels from an issue
     Remove {
+        /// An id or its unique start
         id: String,
         #[arg(required = true, value_name = "LABEL")]
         labels: Vec<String>,
@@ -134,7 +137,7 @@ pub(crate) fn create(place: &Place, create: Create, output: &mut Output) -> Resu
 }
 
 pub(crate) fn show(place: &Place, ids: &Ids, output: &mut Output) -> Result<Exit, Trouble> {
-    let pages = place.with_store(|store, _| {
+    let pages = place.read(output, |store, _| {
         let page = |id: &String| {
             let issue = store.show(id)?;
             let around = show::around(store, &issue)?;

@@ -105,7 +105,7 @@ impl List {
 
 pub(crate) fn list(place: &Place, list: List, output: &mut Output) -> Result<Exit, Trouble> {
     let filter = list.filter()?;
-    let (issues, if_none) = place.with_store(|store, workspace| {
+    let (issues, if_none) = place.read(output, |store, workspace| {
         let issues = store.find(&filter)?;
         let if_none = match () {
             () if !issues.is_empty() || store.count()? > 0 => {
@@ -124,7 +124,7 @@ pub(crate) fn list(place: &Place, list: List, output: &mut Output) -> Result<Exi
 
 pub(crate) fn search(place: &Place, search: &Search, output: &mut Output) -> Result<Exit, Trouble> {
     let text = search.words.join(" ");
-    let issues = place.with_store(|store, _| Ok(store.search(&text, search.limited.limit)?))?;
+    let issues = place.read(output, |store, _| Ok(store.search(&text, search.limited.limit)?))?;
     print(&issues, output, "nothing is like that; fewer words, or `tracker list --text PART`")
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn ready(
     limited: &Limited,
     output: &mut Output,
 ) -> Result<Exit, Trouble> {
-    let issues = place.with_store(|store, _| Ok(store.ready(limited.limit)?))?;
+    let issues = place.read(output, |store, _| Ok(store.ready(limited.limit)?))?;
     print(&issues, output, "nothing is ready; `tracker blocked` shows what waits for what")
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn blocked(
     limited: &Limited,
     output: &mut Output,
 ) -> Result<Exit, Trouble> {
-    let blocked = place.with_store(|store, _| Ok(store.blocked(limited.limit)?))?;
+    let blocked = place.read(output, |store, _| Ok(store.blocked(limited.limit)?))?;
     output.print(&blocked, |blocked| {
         let issues: Vec<_> = blocked.iter().map(|one| one.issue.clone()).collect();
         let lines = show::table(&issues);
@@ -157,7 +157,7 @@ pub(crate) fn blocked(
 }
 
 pub(crate) fn stats(place: &Place, output: &mut Output) -> Result<Exit, Trouble> {
-    let stats = place.with_store(|store, _| Ok(store.stats()?))?;
+    let stats = place.read(output, |store, _| Ok(store.stats()?))?;
     output.print(&stats, |stats| {
         let mut text = format!(
             "{} issues: {} ready, {} blocked, {} deleted, {} not yet synced\n",

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::output::Trouble;
+use super::output::{Output, Trouble};
 use crate::failure::Failure;
 use crate::paths::Workspace;
 use crate::store::Store;
+use crate::sync::{self, Standing};
 
 /// How long a command waits for others who write: they take turns, so it comes to its own.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +28,26 @@ impl Place {
 
     pub(crate) fn workspace(&self) -> Result<Workspace, Trouble> {
         Workspace::find(&self.dir).map_err(|error| Failure::from(&error).into())
+    }
+
+    /// The same for a verb that only reads: says so where others have written the file since.
+    pub(crate) fn read<T>(
+        &self,
+        output: &Output,
+        body: impl FnOnce(&mut Store, &Workspace) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let (value, is_stale) = self.with_store(|store, workspace| {
+            let value = body(store, workspace)?;
+            let standing = sync::standing(store, &workspace.jsonl());
+            let is_foreign = standing.is_ok_and(|standing| standing == Standing::Foreign);
+            Ok((value, is_foreign && store.lines()? > 0))
+        })?;
+        if is_stale {
+            output.say(
+                "note: others have changed .tracker/issues.jsonl; `tracker sync` takes that in",
+            );
+        }
+        Ok(value)
     }
 
     /// Opens the store of the workspace, lets `body` use it and closes it.

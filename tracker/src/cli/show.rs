@@ -23,12 +23,20 @@ const TITLE_COLUMNS_MIN: usize = 20;
 
 /// A text on one line, without anything that a terminal would act on.
 pub(crate) fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_acted_on(c) { ' ' } else { c }).collect()
 }
 
 /// The same for a text of several lines.
 fn lines(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    text.chars().filter(|c| !is_acted_on(*c) || matches!(c, '\n' | '\t')).collect()
+}
+
+/// Control characters, and those that turn the direction of what follows: a title could look like
+/// another one.
+fn is_acted_on(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
 }
 
 /// Issues, one a line, cut to the width of the terminal if there is one.
@@ -147,6 +155,7 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_acts_on_gets_through() {
         assert_eq!(line("a\x1b[31m\nb\u{9b}"), "a [31m b ");
+        assert_eq!(line("a\u{202e}b"), "a b");
         assert_eq!(lines("a\x1b]0;x\x07\n\tb"), "a]0;x\n\tb");
     }
 }

@@ -10,21 +10,33 @@ use jiff::{SignedDuration, Timestamp};
 use super::output::Trouble;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::issue::PRIORITY_MAX;
 
 /// A priority, as `1` or as `P1`.
 pub(crate) fn priority(text: &str) -> Result<u8, String> {
     let digits = text.strip_prefix(['P', 'p']).unwrap_or(text);
-    digits.parse().map_err(|_| "not a priority; 0 (now) to 4 (some day)".into())
+    digits.parse().map_err(|_| NO_PRIORITY.into())
 }
+
+const NO_PRIORITY: &str = "not a priority; 0 (now) to 4 (some day)";
 
 /// Priorities from the most to the least urgent: `1`, `0-2`, `-2`, `3-`.
 pub(crate) fn priorities(text: &str) -> Result<(Option<u8>, Option<u8>), String> {
     let Some((most, least)) = text.split_once('-') else {
         let only = priority(text)?;
-        return Ok((Some(only), Some(only)));
+        return match only <= PRIORITY_MAX {
+            true => Ok((Some(only), Some(only))),
+            false => Err(NO_PRIORITY.into()),
+        };
     };
     let end = |text: &str| if text.is_empty() { Ok(None) } else { priority(text).map(Some) };
-    Ok((end(most)?, end(least)?))
+    match (end(most)?, end(least)?) {
+        (Some(most), Some(least)) if most > least => {
+            Err(format!("no priorities; the more urgent one first: {least}-{most}"))
+        }
+        (most, least) if most.max(least) > Some(PRIORITY_MAX) => Err(NO_PRIORITY.into()),
+        span => Ok(span),
+    }
 }
 
 /// A time: RFC 3339, a day (UTC), or how long ago, such as `36h`, `7d` or `2w`.
@@ -79,7 +91,9 @@ mod tests {
         assert_eq!(priorities("0-2"), Ok((Some(0), Some(2))));
         assert_eq!(priorities("3-"), Ok((Some(3), None)));
         assert_eq!(priorities("-p2"), Ok((None, Some(2))));
-        assert!(priorities("high").is_err());
+        for none in ["high", "3-1", "5", "2-9"] {
+            assert!(priorities(none).is_err(), "{none}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::git::{Commit, Git};
 use crate::store::{Store, StoreError};
-use crate::sync::{SyncOptions, SyncReport, WhenBusy, WhenToCommit};
+use crate::sync::{SyncError, SyncOptions, SyncReport, WhenBusy, WhenToCommit};
 use plan::{Ended, Pace, Plan};
 
 /// Bounds of the interval, so that no sum of times overflows and no tick chases the next.
@@ -303,8 +303,15 @@ impl Scheduler {
             when_busy: WhenBusy::Refuse,
             commit,
         };
-        let report = crate::sync::pass(&mut self.store, &shared.workspace, &options)
-            .map_err(|error| Failure::from(&error))?;
+        let report = match crate::sync::pass(&mut self.store, &shared.workspace, &options) {
+            Ok(report) => report,
+            Err(error) => {
+                if let SyncError::Git { report, .. } = &error {
+                    shared.note_report(report);
+                }
+                return Err(Failure::from(&error));
+            }
+        };
         if report.commit == Some(Commit::Done) {
             shared.note_git_bytes(git_bytes(shared));
         }

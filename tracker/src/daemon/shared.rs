@@ -158,20 +158,7 @@ impl Shared {
         syncing.retry = retry;
         let (mut error, mut git_off) = (None, None);
         match outcome {
-            Ok(report) => {
-                if report.imported.is_some() {
-                    self.counters.imports.add();
-                }
-                if report.exported.is_some() {
-                    self.counters.exports.add();
-                }
-                if report.commit == Some(Commit::Done) {
-                    self.counters.commits.add();
-                }
-                if !report.is_idle() {
-                    tracing::info!("{report}");
-                }
-            }
+            Ok(report) => self.note_report(report),
             Err(failure) if failure.code == GIT_OFF => git_off = Some(failure.message.clone()),
             Err(failure) => {
                 self.counters.failed.add();
@@ -189,6 +176,22 @@ impl Shared {
             tracing::warn!(error, hint = failure.hint, "sync failed");
         }
         (syncing.error, syncing.git_off) = (error, git_off);
+    }
+
+    /// Counts what a pass did, and logs it if it did anything.
+    pub(super) fn note_report(&self, report: &SyncReport) {
+        if report.imported.is_some() {
+            self.counters.imports.add();
+        }
+        if report.exported.is_some() {
+            self.counters.exports.add();
+        }
+        if report.commit == Some(Commit::Done) {
+            self.counters.commits.add();
+        }
+        if !report.is_idle() {
+            tracing::info!("{report}");
+        }
     }
 
     /// Remembers the size of git's objects, if it is known.

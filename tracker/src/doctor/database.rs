@@ -151,7 +151,8 @@ fn open(workspace: &Workspace, fix: bool) -> (Check, Option<Store>) {
         (false, _) => (check, None),
         (true, verdict) => {
             drop(looking);
-            match Store::open_existing(&path) {
+            // An empty one is begun anew.
+            match Store::open(&path) {
                 Ok(store) if verdict == Verdict::Ok => (check, Some(store)),
                 Ok(store) => (Check { verdict: Verdict::Fixed, hint: None, ..check }, Some(store)),
                 Err(error) => failed(&error),

@@ -19,6 +19,9 @@ use crate::git::{GitError, io_at};
 pub(super) const MARK: &[u8] = b"tracker is replacing one entry of the index\n\
     if it has been killed, its next sync removes this file\n";
 
+/// Which object we last set the entry to, in git's directory.
+const ENTERED: &str = "tracker-entered";
+
 /// How the name of a copy's directory begins.
 const COPY_PREFIX: &str = "tracker-index-";
 
@@ -39,7 +42,16 @@ pub(super) fn enter(blob: &Blob, caller: &Caller<'_>, place: &Place) -> Result<(
     let inside = caller.with([("GIT_INDEX_FILE", OsString::from(&copied))]);
     let options = ["--add", "--cacheinfo", &blob.mode, &blob.oid];
     inside.call("update-index").args(options).arg(&place.path).answer()?;
+    // Before the entry is set, so that whoever is killed in between is known to have done it.
+    let entered = place.git_dir.join(ENTERED);
+    fs::write(&entered, &blob.oid).map_err(|source| io_at(&entered, source))?;
     fs::rename(&copied, &index).map_err(|source| io_at(&index, source))
+}
+
+/// Whether an entry is the one that we have set last.
+pub(super) fn has_entered(place: &Place, entry: Option<&Blob>) -> bool {
+    let entered = fs::read_to_string(place.git_dir.join(ENTERED));
+    entry.is_some_and(|entry| entered.is_ok_and(|oid| oid == entry.oid))
 }
 
 /// Removes the lock of a tracker that was killed, with the copy that it had made.

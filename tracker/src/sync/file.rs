@@ -25,9 +25,18 @@ pub(super) enum Due {
 
 /// What is to be done about the file; `None` for nothing.
 pub(super) fn look(store: &Store, path: &Path) -> Result<Option<Due>, SyncError> {
+    let is_no_file = |what: &str| {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+        Err(JsonlError::Io { path: path.into(), source }.into())
+    };
     let found = match fs::metadata(path) {
+        // To read a pipe would be to wait for somebody to write it.
+        Ok(found) if !found.is_file() => return is_no_file("it is no regular file"),
         Ok(found) => FileIdentity::of(&found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(path).is_ok() {
+                return is_no_file("it is a link to a file that is not there");
+            }
             // One that somebody removed is written again, even if nothing has changed since.
             return Ok((store.dirty()?.newest > 0).then_some(Due::Create));
         }

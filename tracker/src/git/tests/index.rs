@@ -50,6 +50,20 @@ fn an_index_that_does_not_exist_yet_follows_too() {
 }
 
 #[test]
+fn what_we_had_entered_when_we_were_killed_follows() {
+    let repository = Repository::begun();
+    // As after `index::enter` and before the branch has moved.
+    repository.write(FILE, "2\n");
+    repository.git(&["add", FILE]);
+    let entered = repository.staged();
+    let oid = entered.split(' ').nth(1).unwrap();
+    fs::write(repository.git_dir().join("tracker-entered"), oid).unwrap();
+    assert_eq!(repository.change_and_commit("3\n").unwrap(), Commit::Done);
+    assert_eq!(repository.short_status(), "");
+    assert_eq!(repository.committed(), "3\n");
+}
+
+#[test]
 fn what_the_user_has_staged_for_the_file_stays() {
     let repository = Repository::begun();
     repository.write(FILE, "staged\n");

@@ -359,6 +359,19 @@ fn completions_are_printed_for_every_shell() -> Ending {
     Ok(())
 }
 
+#[watertight::test]
+fn whoever_makes_a_workspace_that_git_ignores_is_told() -> Ending {
+    let workspace = workspace!()?;
+    workspace.init_git()?;
+    for (rule, is_told) in [(".tracker/", true), ("other", false)] {
+        fs::remove_dir_all(workspace.paths().dir())?;
+        fs::write(workspace.root().join(".gitignore"), rule)?;
+        let said = workspace.tracker(["init", "--git"])?.ok()?;
+        assert_eq!(said.err.contains("git ignores .tracker/issues.jsonl"), is_told, "{said:?}");
+    }
+    Ok(())
+}
+
 // Losing nothing.
 
 #[watertight::test]
@@ -414,17 +427,27 @@ fn a_directory_that_may_not_be_written_to_is_told() -> Ending {
         Ok(fs::set_permissions(dir, fs::Permissions::from_mode(dir_mode))?)
     };
     mode(0o555, 0o444)?;
-    // Root may write everywhere, so the command is somebody else's where we are root.
-    let said = if nix::unistd::geteuid().is_root() {
-        let mut command = workspace.command(["create", "b"]);
-        fs::set_permissions(workspace.root(), fs::Permissions::from_mode(0o755))?;
-        use std::os::unix::process::CommandExt as _;
-        Said::from(command.uid(65534).gid(65534).output()?)
-    } else {
-        workspace.tracker(["create", "b"])?
+    fs::set_permissions(workspace.root(), fs::Permissions::from_mode(0o755))?;
+    let as_reader = |args: &[&str]| -> anyhow::Result<Said> {
+        let mut command = workspace.command(args);
+        // Root may write everywhere, so the command is somebody else's where we are root.
+        if nix::unistd::geteuid().is_root() {
+            use std::os::unix::process::CommandExt as _;
+            command.uid(65534).gid(65534);
+        }
+        Ok(command.output()?.into())
     };
+    let said = as_reader(&["create", "b"])?;
+    let read = ["list", "ready", "stats"].map(|verb| as_reader(&[verb]));
     mode(0o755, 0o644)?;
     ensure!(said.status == Some(1) && said.err.contains("permissions"), "{said:?}");
+    for said in read {
+        let said = said?;
+        ensure!(
+            said.status == Some(0) && !said.out.is_empty(),
+            "whoever may read, reads: {said:?}"
+        );
+    }
     assert_eq!(json(&workspace, &["list"])?.as_array().map(Vec::len), Some(1));
     Ok(())
 }

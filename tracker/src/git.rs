@@ -155,6 +155,14 @@ impl Git<'_> {
         commit(&Caller::new(self), path, message)
     }
 
+    /// Whether a rule hides `path`, relative to the root, be it there or not. One process.
+    pub fn is_ignored(&self, path: &Path) -> Result<bool, GitError> {
+        // The one command that takes no path literally; ours holds nothing that it would interpret.
+        let caller = Caller::new(self).with([("GIT_LITERAL_PATHSPECS", "0".into())]);
+        let ended = caller.call("check-ignore").args(["--quiet", "--"]).arg(path).end()?;
+        Ok(ended.status.success())
+    }
+
     /// Says why `path`, relative to the root, could not be committed now. Two processes; nothing
     /// is written.
     pub fn check(&self, path: &Path) -> Result<(), GitError> {

@@ -42,6 +42,9 @@ pub(crate) fn init(place: &Place, init: &Init, output: &mut Output) -> Result<Ex
     let closed = store.close();
     set?;
     closed?;
+    if init.git {
+        warn_of_git(&workspace, output);
+    }
     let made = serde_json::json!({
         "workspace": workspace.dir().to_string_lossy(), "prefix": prefix, "git": init.git
     });
@@ -166,6 +169,20 @@ pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> 
     match refused {
         None => Ok(Exit::Ok),
         Some(refused) => Err(Failure::from(&refused).into()),
+    }
+}
+
+/// Says what keeps git from taking the file, where something does from the start.
+fn warn_of_git(workspace: &Workspace, output: &Output) {
+    let git = Git { root: workspace.root(), timeout: GIT_TIMEOUT, interrupt: None };
+    let file = workspace.jsonl();
+    let path = file.strip_prefix(workspace.root()).unwrap_or(&file);
+    // Before the first issue there is no file, and only a rule that hides it tells.
+    if let Ok(true) = git.is_ignored(path) {
+        output.say(&format!(
+            "note: git ignores {}; take it out of .gitignore, or nothing is committed",
+            path.display()
+        ));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::output::{Output, Trouble};
 use crate::failure::Failure;
 use crate::paths::Workspace;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::{self, Standing};
 
 /// How long a command waits for others who write: they take turns, so it comes to its own.
@@ -36,7 +36,7 @@ impl Place {
         output: &Output,
         body: impl FnOnce(&mut Store, &Workspace) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let (value, is_stale) = self.with_store(|store, workspace| {
+        let (value, is_stale) = self.with(Store::open_to_read, |store, workspace| {
             let value = body(store, workspace)?;
             let standing = sync::standing(store, &workspace.jsonl());
             let is_foreign = standing.is_ok_and(|standing| standing == Standing::Foreign);
@@ -55,8 +55,16 @@ impl Place {
         &self,
         body: impl FnOnce(&mut Store, &Workspace) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
+        self.with(Store::open_existing, body)
+    }
+
+    fn with<T>(
+        &self,
+        open: impl FnOnce(&Path) -> Result<Store, StoreError>,
+        body: impl FnOnce(&mut Store, &Workspace) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
         let workspace = self.workspace()?;
-        let mut store = Store::open_existing(&workspace.database())?;
+        let mut store = open(&workspace.database())?;
         let done = store
             .set_busy_timeout(PATIENCE)
             .map_err(Trouble::from)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, STATEMENTS_KEPT, Store, StoreError, failed};
+use super::{BUSY_TIMEOUT, SCHEMA_VERSION, STATEMENTS_KEPT, Store, StoreError, failed};
 
 impl Store {
     /// Opens the database at `path` to read it, whatever its schema: nothing is installed or
@@ -36,6 +36,21 @@ impl Store {
         let store = Self { connection, path: path.into() };
         store.set_busy_timeout(BUSY_TIMEOUT)?;
         Ok(store)
+    }
+
+    /// Opens the database at `path` for somebody who may perhaps only read it.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        match Self::open_existing(path) {
+            Err(StoreError::ReadOnly { .. }) => {}
+            opened => return opened,
+        }
+        let store = Self::open_to_look(path)?;
+        match store.schema_version()? {
+            SCHEMA_VERSION => Ok(store),
+            // An older one would have to be migrated first.
+            ..SCHEMA_VERSION => Err(StoreError::ReadOnly { path: path.into() }),
+            found => Err(StoreError::Newer { path: path.into(), found }),
+        }
     }
 
     /// Whether nothing at all has been made in the file yet.

@@ -16,7 +16,6 @@
 mod plan;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +33,7 @@ use super::{DaemonLock, Shared, StopReason};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::git::{Commit, Git};
+use crate::jsonl::FileIdentity;
 use crate::store::{Store, StoreError};
 use crate::sync::{SyncError, SyncOptions, SyncReport, WhenBusy, WhenToCommit};
 use plan::{Ended, Pace, Plan};
@@ -185,11 +185,8 @@ struct Scheduler {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Marks {
     data_version: Option<i64>,
-    file: Option<Stamp>,
+    file: Option<FileIdentity>,
 }
-
-/// Inode, size, and the times of change of content and inode: what no change leaves alone.
-type Stamp = (u64, u64, (i64, i64), (i64, i64));
 
 impl Scheduler {
     fn new(shared: &Arc<Shared>, lock: &Arc<DaemonLock>, heard: Heard, store: Store) -> Self {
@@ -380,9 +377,6 @@ fn git_bytes(shared: &Shared) -> Option<u64> {
     git.objects_bytes().ok()
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    let (modified, changed) = (found.mtime(), found.ctime());
-    let times = ((modified, found.mtime_nsec()), (changed, found.ctime_nsec()));
-    Some((found.ino(), found.size(), times.0, times.1))
+fn stamp(path: &Path) -> Option<FileIdentity> {
+    fs::metadata(path).ok().map(|found| FileIdentity::of(&found))
 }

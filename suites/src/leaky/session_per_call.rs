@@ -56,8 +56,8 @@ fn call_often(
     }
 }
 
-/// The daemon: answers the calls of one client after the other until it is asked to shut down. The
-/// sessions of `is_leaky` stay.
+/// The daemon: answers one call of each client until it is asked to shut down. The sessions of
+/// `is_leaky` stay.
 ///
 /// # Errors
 /// What the store or the socket says.
@@ -97,13 +97,14 @@ struct Session {
 }
 
 impl Session {
-    /// Answers one call; false if there is none any more.
+    /// Answers a greeting or a call; false where nothing follows.
     fn serve(&mut self, store: &mut Store, hello: &Hello) -> anyhow::Result<bool> {
         let mut line = Vec::new();
         if self.stream.read_until(b'\n', &mut line)? == 0 {
             return Ok(false);
         }
         self.calls += 1;
+        let mut goes_on = false;
         let (id, outcome) = match parse_request(&line) {
             Err((id, error)) => (id, Err(error)),
             Ok(request) => {
@@ -112,10 +113,12 @@ impl Session {
                     _ => json!({ "issues": store.count().unwrap_or(0) }),
                 });
                 self.is_last = request.method == "shutdown";
+                // A greeting is followed by the call; nobody waits for more.
+                goes_on = request.method == "hello";
                 (request.id.unwrap_or(Value::Null), outcome)
             }
         };
         self.stream.get_mut().write_all(&Response::new(id, outcome).to_line())?;
-        Ok(!self.is_last)
+        Ok(goes_on)
     }
 }

@@ -74,9 +74,7 @@ impl Watch<'_> {
             };
             let heap = region.map(RegionMap::heap);
             let stacks = region.map(RegionMap::live_stacks).unwrap_or_default();
-            // Listed and not counted: a subject that answers may be on its way back to accept(2) or
-            // there already, and the number that waits there is none that it has.
-            let fds = probe::fd::numbers(pid).map_or(-1, |numbers| numbers.len() as i64);
+            let fds = probe::fd::count(pid).map_or(-1, |count| count as i64);
             let grew = self.steady[at].fds.last().is_some_and(|before| *before < fds);
             let names = region.filter(|_| grew).map(|region| descriptor_names(pid, region));
             let steady = &mut self.steady[at];

@@ -1,8 +1,7 @@
 //! Descriptors: how many, and which.
 //!
-//! Count: the size of `/proc/PID/fd`, which is the number since Linux 6.2 (2 us); before, the entries are
-//! counted. The size holds one more for each thread that waits in accept(2), whose number is taken
-//! already: where a process may be on its way there, its descriptors are listed. Identity: the link and inode of each (about 1 us for a socket or pipe, whose link
+//! Count: the size of `/proc/PID/fd`, which is the exact number since Linux 6.2 (2 us); before, the
+//! entries are counted. Identity: the link and inode of each (about 1 us for a socket or pipe, whose link
 //! names its inode, 2 us for others). No noise: the kernel's own table. The observer is outside and holds
 //! none of them.
 

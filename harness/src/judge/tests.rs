@@ -48,6 +48,24 @@ fn a_repetition_that_is_quiet_acquits() {
     assert!(!counts_up_each_time(&[5, 6, 7, 7, 7, 8]));
     assert!(!counts_up_each_time(&[5, 6, 6, 6]));
     assert!(!counts_up_each_time(&[5]));
+    assert!(!counts_up_each_time(&[]));
+}
+
+#[test]
+fn one_more_or_less_at_any_boundary_neither_hides_nor_makes_a_leak_by_repetition() {
+    // Every way in which what is read at each boundary may be one too high.
+    fn blurred(counts: &[i64]) -> impl Iterator<Item = Vec<i64>> {
+        (0..1u32 << counts.len()).map(move |blur| {
+            let read = |(at, count): (usize, &i64)| count + i64::from(blur >> at & 1);
+            counts.iter().enumerate().map(read).collect()
+        })
+    }
+    for grows in [[5, 6, 7, 8, 9, 10, 11, 12], [5, 6, 8, 10, 12, 14, 16, 18]] {
+        assert!(blurred(&grows).all(|series| counts_up_each_time(&series)), "{grows:?}");
+    }
+    for stays in [&[5, 9][..], &[5, 9, 9], &[5, 9, 9, 9, 9, 9], &[5, 6, 7, 8, 8, 8]] {
+        assert!(!blurred(stays).any(|series| counts_up_each_time(&series)), "{stays:?}");
+    }
 }
 
 fn creation(line: u32, functions: &[&str]) -> Creation {

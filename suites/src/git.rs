@@ -36,6 +36,11 @@ impl Workspace {
         Ok(said.ok()?.out)
     }
 
+    /// Has git ignore what a rule says, or nothing by an empty one, and no file of the work tree.
+    pub fn git_ignores(&self, rule: &str) -> Result<()> {
+        Ok(std::fs::write(self.root().join(".git/info/exclude"), rule)?)
+    }
+
     /// How many commits there are; none in a repository without one.
     pub fn commits(&self) -> Result<usize> {
         let all = self.git(["rev-list", "--all", "--count"])?;

@@ -120,8 +120,7 @@ fn health_is_told_by_exit_code_and_reasons() -> Ending {
     daemon.stop()?;
 
     workspace.enable_git()?;
-    let exclude = workspace.root().join(".git/info/exclude");
-    fs::write(&exclude, ".tracker/\n")?;
+    workspace.git_ignores(".tracker/")?;
     workspace.create("a")?;
     let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;
@@ -132,7 +131,7 @@ fn health_is_told_by_exit_code_and_reasons() -> Ending {
     let reasons = workspace.tracker(["daemon", "health", "--json"])?.json()?;
     assert_eq!(reasons["reasons"].as_array().map(Vec::len), Some(1), "{reasons}");
 
-    fs::write(&exclude, "")?;
+    workspace.git_ignores("")?;
     client.sync()?;
     workspace.tracker(["daemon", "health"])?.ok()?;
     daemon.stop()

@@ -147,8 +147,7 @@ fn git_is_left_alone_unless_asked_for() -> Ending {
 fn a_git_that_refuses_is_told_and_made_up_for() -> Ending {
     let workspace = workspace!()?;
     workspace.enable_git()?;
-    let exclude = workspace.root().join(".git/info/exclude");
-    fs::write(&exclude, ".tracker/\n")?;
+    workspace.git_ignores(".tracker/")?;
     workspace.create("a")?;
     let daemon = Daemon::start(&workspace)?;
     let mut client = workspace.client()?;
@@ -156,7 +155,7 @@ fn a_git_that_refuses_is_told_and_made_up_for() -> Ending {
         Ok(client.status()?.last_error.is_some_and(|error| error.contains("git ignores")))
     })?;
     assert_eq!(workspace.exported_titles()?, ["a"], "the file is written all the same");
-    fs::write(&exclude, "")?;
+    workspace.git_ignores("")?;
     wait_for("it is committed", || Ok(workspace.commits()? == 1))?;
     wait_for("all is well", || Ok(client.status()?.last_error.is_none()))?;
     daemon.stop()

@@ -19,7 +19,6 @@ mod connection;
 pub mod control;
 mod counters;
 mod dispatch;
-mod file_id;
 mod listen;
 pub mod lock;
 mod metrics;
@@ -44,8 +43,8 @@ use crate::protocol::LINE_BYTES_MAX;
 use crate::store::{BUSY_TIMEOUT, Store, StoreError};
 use crate::sync::GIT_TIMEOUT;
 
+pub use crate::file_id::FileId;
 pub use control::ControlError;
-pub use file_id::FileId;
 pub use lock::{DaemonLock, LockError};
 
 use listen::{TcpSocket, UnixSocket};
@@ -151,7 +150,7 @@ pub enum StopReason {
     DatabaseReplaced,
     /// Nobody needed it for as long as it was to wait.
     Idle,
-    /// The task that syncs has ended, which is a fault of ours.
+    /// The thread that syncs has ended, which is a fault of ours.
     SchedulerLost,
 }
 

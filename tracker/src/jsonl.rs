@@ -93,8 +93,7 @@ pub fn export(store: &Store, out: &mut impl Write) -> Result<Exported, StoreErro
 
 /// Replaces the file at `path` by every issue of `store`, whatever it holds.
 pub fn export_file(store: &Store, path: &Path) -> Result<Exported, JsonlError> {
-    let fill = |file: &File| write_all(store, path, file);
-    replace::replace(path, Here::Anything, fill).map(|(exported, _)| exported)
+    write_file(store, path, Here::Anything).map(|(exported, _)| exported)
 }
 
 /// Writes the file of a sync anew.

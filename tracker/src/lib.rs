@@ -30,6 +30,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod exit_code;
 pub mod failure;
+mod file_id;
 pub mod git;
 pub mod id;
 pub mod issue;

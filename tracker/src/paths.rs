@@ -113,6 +113,12 @@ impl Workspace {
         self.dir.join("issues.jsonl")
     }
 
+    /// The same from the root, as git is told.
+    pub fn jsonl_from_root(&self) -> PathBuf {
+        let file = self.jsonl();
+        file.strip_prefix(self.root()).map(Into::into).unwrap_or(file)
+    }
+
     /// The directory of what belongs to running processes.
     pub fn run_dir(&self) -> PathBuf {
         self.dir.join("run")

@@ -344,10 +344,11 @@ fn libc_pid(pid: u32) -> io::Result<i32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn sh(script: &str) -> Command {
+    /// A shell that runs a script.
+    pub(crate) fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command

@@ -200,17 +200,15 @@ fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<
         timeout: options.git_timeout,
         interrupt: options.interrupt.as_deref(),
     };
-    let file = workspace.jsonl();
-    if !file.exists() {
+    if !workspace.jsonl().exists() {
         return Ok(Commit::Unchanged);
     }
-    let path = file.strip_prefix(workspace.root()).unwrap_or(&file);
     let message = match changed {
         0 => "tracker: sync".to_owned(),
         1 => "tracker: sync 1 issue".to_owned(),
         many => format!("tracker: sync {many} issues"),
     };
-    git.commit_path(path, &message)
+    git.commit_path(&workspace.jsonl_from_root(), &message)
 }
 
 /// Takes the lock of whoever writes the JSONL file; it is given back when the file is closed.

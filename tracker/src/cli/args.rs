@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::daemon::DaemonVerb;
 use super::dep::Dep;
-use super::issues::{Close, Comment, Create, Delete, Ids, Label, Update};
+use super::issues::{Comment, Create, Ids, Label, Reasoned, Update};
 use super::lists::{Limited, List, Search};
 
 const EXAMPLES: &str = "\
@@ -54,11 +54,11 @@ pub(crate) enum Verb {
         from: Option<String>,
     },
     /// Close issues
-    Close(Close),
+    Close(Reasoned),
     /// Open closed issues again
     Reopen(Ids),
     /// Delete issues; `restore` brings them back
-    Delete(Delete),
+    Delete(Reasoned),
     /// Bring deleted issues back
     Restore(Ids),
     /// Comment on an issue

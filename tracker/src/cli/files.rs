@@ -175,10 +175,9 @@ pub(crate) fn sync(place: &Place, output: &mut Output) -> Result<Exit, Trouble> 
 /// Says what keeps git from taking the file, where something does from the start.
 fn warn_of_git(workspace: &Workspace, output: &Output) {
     let git = Git { root: workspace.root(), timeout: GIT_TIMEOUT, interrupt: None };
-    let file = workspace.jsonl();
-    let path = file.strip_prefix(workspace.root()).unwrap_or(&file);
+    let path = workspace.jsonl_from_root();
     // Before the first issue there is no file, and only a rule that hides it tells.
-    if let Ok(true) = git.is_ignored(path) {
+    if let Ok(true) = git.is_ignored(&path) {
         output.say(&format!(
             "note: git ignores {}; take it out of .gitignore, or nothing is committed",
             path.display()

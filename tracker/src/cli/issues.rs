@@ -41,16 +41,7 @@ pub(crate) struct Ids {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Close {
-    #[command(flatten)]
-    ids: Ids,
-    /// Why
-    #[arg(long)]
-    reason: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Delete {
+pub(crate) struct Reasoned {
     #[command(flatten)]
     ids: Ids,
     /// Why
@@ -172,7 +163,7 @@ pub(crate) fn update(place: &Place, update: Update, output: &mut Output) -> Resu
     say_done("updated", &[issue], output)
 }
 
-pub(crate) fn close(place: &Place, close: &Close, output: &mut Output) -> Result<Exit, Trouble> {
+pub(crate) fn close(place: &Place, close: &Reasoned, output: &mut Output) -> Result<Exit, Trouble> {
     let patch =
         IssuePatch { close_reason: close.reason.clone(), ..IssuePatch::status(Status::Closed) };
     let issues = each(place, &close.ids, |store, id| store.update(id, &patch))?;
@@ -183,7 +174,11 @@ pub(crate) fn reopen(place: &Place, ids: &Ids, output: &mut Output) -> Result<Ex
     say_done("reopened", &each(place, ids, Store::reopen_issue)?, output)
 }
 
-pub(crate) fn delete(place: &Place, delete: &Delete, output: &mut Output) -> Result<Exit, Trouble> {
+pub(crate) fn delete(
+    place: &Place,
+    delete: &Reasoned,
+    output: &mut Output,
+) -> Result<Exit, Trouble> {
     let reason = delete.reason.as_deref();
     let issues = each(place, &delete.ids, |store, id| store.delete(id, reason))?;
     say_done("deleted", &issues, output)

@@ -13,14 +13,16 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{DaemonLock, FileId, LockError, Options};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::paths::{Workspace, WorkspaceError};
 use crate::process::{PidFd, wait_readable};
-use crate::protocol::Response;
+use crate::protocol::{Response, Status};
 
 /// How long `stop` waits for the daemon's word before it sends a signal instead.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// A daemon that takes longer to say how it is, is not well.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// As much of a log is told when a daemon has died before it was ready.
 const WORDS_BYTES_MAX: u64 = 2048;
 /// The longest readiness message.
@@ -95,6 +97,11 @@ pub fn state(workspace: &Workspace) -> Result<State, LockError> {
         None => State::Stopped,
         Some(pid) => State::Running { pid },
     })
+}
+
+/// How the daemon of a workspace is, in its own words.
+pub fn status(workspace: &Workspace) -> Result<Status, ClientError> {
+    Client::connect_within(workspace, STATUS_TIMEOUT)?.status()
 }
 
 /// A daemon that was started and is ready.
@@ -282,13 +289,8 @@ pub fn settings(workspace: &Workspace) -> Option<Settings> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::tests::sh;
     use std::fs;
-
-    fn sh(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
 
     fn workspace() -> (tempfile::TempDir, Workspace) {
         let dir = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::FileId;
+use crate::file_id::{FileId, is_gone};
 
 /// How long we wait for the one who has just taken the lock to say who it is: a matter of
 /// microseconds, unless the machine is very busy.
@@ -154,10 +154,6 @@ fn whole_file(kind: i32) -> libc::flock {
         l_len: 0,
         l_pid: 0,
     }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn at(path: &Path, source: io::Error) -> LockError {

@@ -15,9 +15,7 @@
 
 mod plan;
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -336,7 +334,7 @@ impl Scheduler {
     fn look(&self) -> Marks {
         Marks {
             data_version: self.store.data_version().ok(),
-            file: stamp(&self.shared.workspace.jsonl()),
+            file: FileIdentity::at(&self.shared.workspace.jsonl()),
         }
     }
 
@@ -375,8 +373,4 @@ fn git_bytes(shared: &Shared) -> Option<u64> {
         interrupt: Some(&shared.interrupt),
     };
     git.objects_bytes().ok()
-}
-
-fn stamp(path: &Path) -> Option<FileIdentity> {
-    fs::metadata(path).ok().map(|found| FileIdentity::of(&found))
 }

@@ -1,15 +1,9 @@
 //! The daemon: whether it answers, and how its last sync went.
 
-use std::time::Duration;
-
 use super::{Examination, Finding, Subject};
-use crate::client::Client;
 use crate::daemon::control::{self, State};
 use crate::failure::Failure;
 use crate::paths::Workspace;
-
-/// A daemon that takes longer to say how it is, is not well.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) const EXAMINATION: Examination<Workspace> =
     Examination { subject: Subject::Daemon, look, mend: None };
@@ -17,9 +11,7 @@ pub(super) const EXAMINATION: Examination<Workspace> =
 fn look(workspace: &Workspace) -> Result<Finding, Failure> {
     let state = control::state(workspace).map_err(|error| Failure::from(&error))?;
     let State::Running { pid } = state else { return Ok(Finding::fine("not running")) };
-    let asked =
-        Client::connect_within(workspace, STATUS_TIMEOUT).and_then(|mut client| client.status());
-    Ok(match asked {
+    Ok(match control::status(workspace) {
         Ok(status) => match status.last_error {
             None => Finding::fine(format!("running, pid {}", status.pid)),
             Some(error) => Finding::wrong(

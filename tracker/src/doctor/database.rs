@@ -52,8 +52,7 @@ pub(super) fn examine(workspace: &Workspace, fix: bool) -> Vec<Check> {
 
 /// What changes when somebody writes the database or the file.
 fn stamp(workspace: &Workspace) -> [Option<FileIdentity>; 2] {
-    [workspace.database(), workspace.jsonl()]
-        .map(|path| fs::metadata(path).ok().map(|found| FileIdentity::of(&found)))
+    [workspace.database(), workspace.jsonl()].map(|path| FileIdentity::at(&path))
 }
 
 fn examine_once(workspace: &Workspace, fix: bool) -> Vec<Check> {

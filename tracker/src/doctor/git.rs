@@ -17,11 +17,10 @@ pub(super) fn look(patient: &Patient) -> Result<Finding, Failure> {
             "run `git init`, or `tracker config git false`",
         ));
     }
-    let file = patient.workspace.jsonl();
-    if !file.exists() {
+    if !patient.workspace.jsonl().exists() {
         return Ok(Finding::fine("on, nothing to commit yet"));
     }
-    Ok(match git.check(file.strip_prefix(root).unwrap_or(&file)) {
+    Ok(match git.check(&patient.workspace.jsonl_from_root()) {
         Ok(()) => Finding::fine("on"),
         // Its user is in the middle of something, or the next sync makes it good.
         Err(

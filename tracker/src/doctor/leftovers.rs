@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Examination, Finding, Subject, count, has_daemon};
 use crate::daemon::DaemonLock;
 use crate::failure::Failure;
+use crate::file_id::is_gone;
 use crate::jsonl::{self, JsonlError};
 use crate::paths::{Workspace, WorkspaceError};
 use crate::sync::{self, SyncError, WhenBusy};
@@ -158,10 +159,6 @@ fn file(workspace: &Workspace) -> Result<Finding, Failure> {
         }
         Err(error) => Err(Failure::from(&error)),
     }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn failed(path: &Path, source: io::Error) -> Failure {

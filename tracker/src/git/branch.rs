@@ -23,8 +23,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::file_id::is_gone;
 use crate::git::call::Caller;
-use crate::git::held::{Held, Left, is_gone, lock_of};
+use crate::git::held::{Held, Left, lock_of};
 use crate::git::place::{Place, lock_error};
 use crate::git::{GitError, io_at};
 

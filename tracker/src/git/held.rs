@@ -6,9 +6,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use crate::file_id::{FileId, is_gone};
 
 /// How the name begins that a file has before it has its own.
 const PREFIX: &str = "tracker-tmp-";
@@ -89,9 +90,9 @@ impl Held {
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
-        let ours = self.file.metadata()?;
-        match fs::symlink_metadata(&self.path) {
-            Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
+        let ours = FileId::of_open(&self.file)?;
+        match FileId::of(&self.path) {
+            Ok(named) => Ok(named == ours),
             Err(error) if is_gone(&error) => Ok(false),
             Err(error) => Err(error),
         }
@@ -132,8 +133,4 @@ pub(super) fn lock_of(path: &Path) -> PathBuf {
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
     lock.into()
-}
-
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

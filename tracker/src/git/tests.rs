@@ -55,7 +55,11 @@ impl Repository {
 
     /// One in which `other` and the file are committed already.
     fn begun() -> Self {
-        let repository = Self::new();
+        Self::begun_with(&[])
+    }
+
+    fn begun_with(init: &[&str]) -> Self {
+        let repository = Self::with(init);
         repository.write("other", "1\n");
         repository.git(&["add", "."]);
         repository.git(&["commit", "-qm", "begun"]);

@@ -28,6 +28,10 @@ impl Extra {
         self.0.get(name).map(|value| value.get())
     }
 
+    fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
+    }
+
     fn put(&mut self, name: Cow<'_, str>, value: Box<RawValue>) {
         self.0.insert(name.into_owned(), value);
     }
@@ -39,11 +43,7 @@ impl Extra {
 
 impl PartialEq for Extra {
     fn eq(&self, other: &Self) -> bool {
-        let texts = |extra: &Self| {
-            extra.0.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect()
-        };
-        let (ours, theirs): (Vec<_>, Vec<_>) = (texts(self), texts(other));
-        ours == theirs
+        self.fields().eq(other.fields())
     }
 }
 

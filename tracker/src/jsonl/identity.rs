@@ -1,7 +1,8 @@
 //! What tells a file that we wrote from one that somebody else has touched.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,11 @@ impl FileIdentity {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         }
+    }
+
+    /// The file at `path`, if it can be looked at.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|found| Self::of(&found))
     }
 
     /// Whether it is this file with this content, under whatever name: a rename sets the change

@@ -37,17 +37,17 @@ pub(crate) fn splice(
     let spliced = replace::replace(path, Here::This(written.identity), |new| {
         let mut exported = Exported { issues: written.issues, bytes: 0 };
         let mut copied = 0;
-        let walked = store.each_line(since, |id, line| {
-            let Place { start, end } = old.place(id, copied)?;
-            exported.bytes += old.copy(copied, start, new)? + line.len() as u64 + 1;
+        let failed = |source| at(path, source);
+        store.each_line(since, |id, line| {
+            let Place { start, end } = old.place(id, copied).map_err(failed)?;
+            exported.bytes += old.copy(copied, start, new).map_err(failed)? + line.len() as u64 + 1;
             exported.issues += u64::from(start == end);
             copied = end;
             let mut new = new;
-            new.write_all(line.as_bytes())?;
-            Ok::<_, Stopped>(new.write_all(b"\n")?)
-        });
-        walked.map_err(|stopped| stopped.at(path))?;
-        exported.bytes += old.copy(copied, old.end, new).map_err(|source| at(path, source))?;
+            let written = new.write_all(line.as_bytes()).and_then(|()| new.write_all(b"\n"));
+            written.map_err(failed)
+        })?;
+        exported.bytes += old.copy(copied, old.end, new).map_err(failed)?;
         Ok(exported)
     });
     match spliced {
@@ -62,33 +62,6 @@ pub(crate) fn splice(
 struct Place {
     start: u64,
     end: u64,
-}
-
-/// Why the walk over the changed issues ended early.
-enum Stopped {
-    Io(io::Error),
-    Store(crate::store::StoreError),
-}
-
-impl Stopped {
-    fn at(self, path: &Path) -> JsonlError {
-        match self {
-            Self::Io(source) => at(path, source),
-            Self::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<crate::store::StoreError> for Stopped {
-    fn from(error: crate::store::StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// A file of lines that begin with their ids, sorted by them.

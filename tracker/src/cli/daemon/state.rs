@@ -5,21 +5,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Trouble};
-use crate::client::{Client, ClientError};
+use crate::client::ClientError;
 use crate::daemon::control::{self, State};
 use crate::exit_code::Exit;
 use crate::paths::Workspace;
 use crate::protocol::Status;
-
-/// A daemon that takes longer to say how it is, is not well.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Exit 0 if it answers, 6 if it does not or there is none.
 pub(super) fn status(workspace: &Workspace, output: &mut Output) -> Result<Exit, Trouble> {
     let State::Running { pid } = control::state(workspace)? else {
         return none(&json!({ "running": false, "pid": null }), output);
     };
-    match ask(workspace) {
+    match control::status(workspace) {
         Ok(status) => {
             let mut all = json!({ "running": true, "answers": true });
             if let (Some(all), Ok(Value::Object(status))) =
@@ -66,7 +63,7 @@ pub(super) fn health(workspace: &Workspace, output: &mut Output) -> Result<Exit,
         let all = json!({ "healthy": false, "pid": null, "reasons": ["not running"] });
         return none(&all, output);
     };
-    let asked = ask(workspace);
+    let asked = control::status(workspace);
     let reasons: Vec<_> = match &asked {
         Ok(status) => {
             let failing = |error| format!("the last sync failed: {error}{}", again(status));
@@ -86,10 +83,6 @@ pub(super) fn health(workspace: &Workspace, output: &mut Output) -> Result<Exit,
     }
     output.say("`tracker daemon logs` tells more");
     Ok(Exit::Failure)
-}
-
-fn ask(workspace: &Workspace) -> Result<Status, ClientError> {
-    Client::connect_within(workspace, STATUS_TIMEOUT)?.status()
 }
 
 fn none(all: &Value, output: &mut Output) -> Result<Exit, Trouble> {

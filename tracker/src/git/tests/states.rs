@@ -4,7 +4,10 @@ use super::*;
 
 /// `main` and `side` have changed the same line of `other`.
 fn forked() -> Repository {
-    let repository = Repository::begun();
+    fork(Repository::begun())
+}
+
+fn fork(repository: Repository) -> Repository {
     repository.git(&["switch", "-qc", "side"]);
     repository.write("other", "side\n");
     repository.git(&["commit", "-qam", "side"]);
@@ -75,16 +78,7 @@ fn a_bisection_is_the_users() {
 
 #[test]
 fn a_cherry_pick_is_seen_where_references_are_no_files() {
-    let repository = Repository::with(&["--ref-format=reftable"]);
-    repository.write("other", "1\n");
-    repository.git(&["add", "."]);
-    repository.git(&["commit", "-qm", "begun"]);
-    repository.git(&["switch", "-qc", "side"]);
-    repository.write("other", "side\n");
-    repository.git(&["commit", "-qam", "side"]);
-    repository.git(&["switch", "-q", "main"]);
-    repository.write("other", "main\n");
-    repository.git(&["commit", "-qam", "main"]);
+    let repository = fork(Repository::begun_with(&["--ref-format=reftable"]));
     stops_on(&repository, &["cherry-pick", "side"], "a cherry-pick", &["cherry-pick", "--abort"]);
 }
 

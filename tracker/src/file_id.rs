@@ -1,4 +1,4 @@
-//! Which file a name means, whatever it is called: its device and inode.
+//! Which file a name means, whatever it is called: its device and inode; or that it means none.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -37,4 +37,9 @@ impl From<Metadata> for FileId {
     fn from(found: Metadata) -> Self {
         Self { device: found.dev(), inode: found.ino() }
     }
+}
+
+/// Whether an error says that nothing bears the name.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

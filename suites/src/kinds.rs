@@ -186,7 +186,7 @@ fn case(name: String, body: Body) -> Case {
 /// Leaves a value behind for good, as a program does that loses it. An optimiser that sees a block
 /// nobody uses would not even make it.
 #[expect(clippy::disallowed_methods, reason = "the leak that must be caught")]
-fn lose<T>(value: T) {
+pub(crate) fn lose<T>(value: T) {
     std::mem::forget(std::hint::black_box(value));
 }
 

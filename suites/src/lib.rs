@@ -10,10 +10,11 @@
 //! ```
 //!
 //! What must be found and what must not is beside them: [`leaky`] (the story), [`kinds`] (every kind of
-//! leak) and [`traps`] (correct programs that look as if they leaked); [`ledger`] and [`matrix`] read what
-//! was said of them; [`unsteady`] is a program to be watched. Projects that know nothing of the harness are in `projects/` ([`plain`]), and
-//! [`command`] tests them with `cargo watertight`. Issues by the thousand come from [`generated`];
-//! [`crash`] kills what works on them, [`conflict`] has many work at once.
+//! leak), [`held`] (every way to keep a block) and [`traps`] (correct programs that look as if they leaked);
+//! [`ledger`] and [`matrix`] read what was said of them; [`unsteady`] is a program to be watched. Projects
+//! that know nothing of the harness are in `projects/` ([`plain`]), and [`command`] tests them with
+//! `cargo watertight`. Issues by the thousand come from [`generated`]; [`crash`] kills what works on them,
+//! [`conflict`] has many work at once.
 //!
 //! Whatever a fixture starts it ends, also when the test around it fails.
 //! None of them sleeps: each waits for what it needs, and gives up after [`PATIENCE`].
@@ -27,6 +28,7 @@ mod embedded;
 pub mod generated;
 mod git;
 pub mod guest;
+pub mod held;
 pub mod kinds;
 pub mod leaky;
 pub mod ledger;

@@ -1,0 +1,247 @@
+//! Runs the binary `held` and compares what its ledger says of each holder with what is true.
+//!
+//! A holder that is named for sure and is another is worse than none: whoever mends the leak looks in the
+//! wrong place. An answer that says how little it knows is not as good as the right one, and not wrong.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use watertight_report::model::{
+    Confidence, Finding, Frame, Holder, HolderClass, Outcome, Resource, Trial, Verdict,
+};
+
+use super::{Held, all};
+use crate::ledger::{self, Ran, leaks, resources};
+use crate::matrix::is_clean;
+
+/// What the debug information of a build has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Debug {
+    /// Variables and types, so the holder's must be told.
+    Full,
+    /// Lines alone.
+    Lines,
+}
+
+/// What an answer is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Class, name, type, thread and line are what they must be, as far as they can be known.
+    Right,
+    /// It is something else, and says itself that it may be.
+    Possible,
+    /// It could not be told, and says so.
+    Unmeasured,
+    /// The leak was not found at its line, or nobody has looked for a holder.
+    Missing,
+    /// It is something else, for sure.
+    Wrong,
+}
+
+impl Grade {
+    /// All, best first.
+    pub const ALL: [Self; 5] =
+        [Self::Right, Self::Possible, Self::Unmeasured, Self::Missing, Self::Wrong];
+
+    /// Whether it may be given: it is right, or says that it may not be.
+    pub fn is_honest(self) -> bool {
+        self < Self::Missing
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Right => "right",
+            Self::Possible => "possible",
+            Self::Unmeasured => "unmeasured",
+            Self::Missing => "MISSING",
+            Self::Wrong => "WRONG",
+        })
+    }
+}
+
+/// What is said of one block, beside what must be.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether nobody who follows pointers could know.
+    pub is_disguised: bool,
+    /// What must be said.
+    pub expected: String,
+    /// What is said.
+    pub said: String,
+    /// What that is worth.
+    pub grade: Grade,
+    /// Where it differs.
+    pub faults: Vec<String>,
+    /// Whether the same work released is clean, where there is such a twin.
+    pub is_twin_clean: Option<bool>,
+    /// Both trials.
+    pub trials: Vec<Trial>,
+}
+
+/// Runs `program`, the binary `held`; a row for each case.
+///
+/// # Errors
+/// Where it did not end in time or its ledger is not whole.
+pub fn run(program: &Path, debug: Debug) -> Result<(Ran, Vec<Row>)> {
+    let ran = ledger::run(&mut Command::new(program))?;
+    let rows = all().iter().map(|held| Row::of(held, &ran, debug)).collect();
+    Ok((ran, rows))
+}
+
+impl Row {
+    /// What a run says of one block.
+    pub fn of(held: &Held, ran: &Ran, debug: Debug) -> Self {
+        let leaky = ran.trial(&held.leaky_case());
+        let clean = held.clean_case().map(|case| ran.trial(&case));
+        let (finding, others) = accused(held, leaky);
+        let answer = answer(held, leaky, finding, debug);
+        let (mut grade, mut faults) = answer;
+        for other in others.iter().filter_map(|other| other.holder.as_deref()) {
+            // Whatever leaks beside it belongs to the same holder.
+            let of_other = differences(held, other, Debug::Lines);
+            if other.confidence == Confidence::Sure && !of_other.is_empty() {
+                grade = Grade::Wrong;
+                faults.push(format!("beside it {}: {}", told(other), of_other.join(", ")));
+            }
+        }
+        let said = finding.and_then(|finding| finding.holder.as_deref());
+        Self {
+            name: held.name,
+            is_disguised: held.is_disguised,
+            expected: expected(held),
+            said: said.map_or("nothing".to_owned(), told),
+            grade,
+            faults,
+            is_twin_clean: clean.map(is_clean),
+            trials: [Some(leaky), clean].into_iter().flatten().cloned().collect(),
+        }
+    }
+}
+
+/// The finding of the heap that the marked line makes, and the other findings of heap.
+fn accused<'a>(held: &Held, trial: &'a Trial) -> (Option<&'a Finding>, Vec<&'a Finding>) {
+    let is_heap = |finding: &&Finding| resources(finding).contains(&Resource::Heap);
+    let is_made = |finding: &&Finding| is_at(finding.site.as_ref(), held, held.made());
+    let of_heap = leaks(trial).into_iter().filter(is_heap);
+    let (mut made, others): (Vec<_>, Vec<_>) = of_heap.partition(|finding| is_made(finding));
+    (made.pop(), others)
+}
+
+fn answer(
+    held: &Held,
+    trial: &Trial,
+    finding: Option<&Finding>,
+    debug: Debug,
+) -> (Grade, Vec<String>) {
+    let missing = |fault: String| (Grade::Missing, vec![fault]);
+    if trial.outcome != Outcome::Passed || trial.verdict != Verdict::Leaked {
+        return missing(format!("it {:?} and is {:?}", trial.outcome, trial.verdict));
+    }
+    let Some(finding) = finding else {
+        let sites = leaks(trial).into_iter().map(|leak| place(leak.site.as_ref()));
+        let sites = sites.collect::<Vec<_>>().join(", ");
+        return missing(format!("no heap leaks at line {}, but at {sites}", held.made()));
+    };
+    let Some(holder) = finding.holder.as_deref() else {
+        return missing("nobody has looked for its holder".to_owned());
+    };
+    if holder.class == HolderClass::Unmeasured {
+        return (Grade::Unmeasured, holder.reason.iter().cloned().collect());
+    }
+    let faults = differences(held, holder, debug);
+    let inside = held.around().filter(|line| {
+        let outer = holder.hops.first().and_then(|hop| hop.site.as_ref());
+        holder.class.is_lost() && !is_at(outer, held, *line)
+    });
+    let inside = inside.map(|line| format!("its way does not begin at line {line}"));
+    let faults: Vec<String> = faults.into_iter().chain(inside).collect();
+    let grade = match (faults.is_empty(), holder.confidence) {
+        (true, _) => Grade::Right,
+        (false, Confidence::Possible) => Grade::Possible,
+        (false, Confidence::Sure) => Grade::Wrong,
+    };
+    (grade, faults)
+}
+
+/// Where a holder is not what it must be.
+fn differences(held: &Held, holder: &Holder, debug: Debug) -> Vec<String> {
+    if !held.classes.contains(&holder.class) {
+        return vec![format!("its class is {:?}", holder.class)];
+    }
+    let mut faults = Vec::new();
+    let thread = holder.thread.as_deref();
+    if held.thread.is_some() && thread != held.thread {
+        faults.push(format!("its thread is {thread:?}"));
+    }
+    if !is_variable(holder.class) {
+        return faults;
+    }
+    let name = holder.name.as_deref().unwrap_or_default();
+    if !held.names.iter().any(|known| name.contains(known)) {
+        faults.push(format!("its name is {name:?}"));
+    }
+    let must_be_told = debug == Debug::Full;
+    let type_name = holder.type_name.as_deref().unwrap_or_default();
+    let is_typed = held.types.iter().all(|part| type_name.contains(part));
+    if !is_typed && (must_be_told || holder.type_name.is_some()) {
+        faults.push(format!("its type is {type_name:?}"));
+    }
+    let line = held.declaration().filter(|line| !is_at(holder.site.as_ref(), held, *line));
+    if line.is_some() && (must_be_told || holder.site.is_some()) {
+        faults.push(format!("its line is {}", place(holder.site.as_ref())));
+    }
+    faults
+}
+
+/// Whether such a holder has a name in the source.
+fn is_variable(class: HolderClass) -> bool {
+    matches!(class, HolderClass::Static | HolderClass::ThreadLocal | HolderClass::Local)
+}
+
+fn is_at(frame: Option<&Frame>, held: &Held, line: u32) -> bool {
+    frame.is_some_and(|frame| (frame.file.as_str(), frame.line) == (held.source.file, line))
+}
+
+fn place(frame: Option<&Frame>) -> String {
+    frame.map_or("no line".to_owned(), |frame| format!("{}:{}", frame.file, frame.line))
+}
+
+/// A class as the ledger writes it.
+fn class(class: HolderClass) -> String {
+    serde_json::to_value(class)
+        .ok()
+        .and_then(|it| it.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn expected(held: &Held) -> String {
+    let classes: Vec<String> = held.classes.iter().map(|it| class(*it)).collect();
+    let mut text = classes.join(" or ");
+    if !held.names.is_empty() {
+        text += &format!(" {}", held.names.join(" or "));
+    }
+    match held.thread {
+        Some(thread) => text + &format!(" of {thread}"),
+        None => text,
+    }
+}
+
+fn told(holder: &Holder) -> String {
+    let mut text = class(holder.class);
+    for (word, part) in [("", &holder.name), ("of ", &holder.thread), ("because ", &holder.reason)]
+    {
+        if let Some(part) = part {
+            text += &format!(" {word}{part}");
+        }
+    }
+    if holder.confidence == Confidence::Possible && holder.class != HolderClass::Unmeasured {
+        text = format!("possibly {text}");
+    }
+    text
+}

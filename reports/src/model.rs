@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::trend::Trend;
 
+mod holder;
 mod watched;
 
+pub use holder::{Confidence, Holder, HolderClass, Hop};
 pub use watched::{Trended, WATCH_SUITE};
 
 /// The version of the record that this crate writes.
@@ -437,7 +439,9 @@ pub struct Finding {
     /// the finding; none where it is within a declared budget.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<AcceptedBy>,
-    // `holder` (who keeps the block alive) has its place here.
+    /// Who keeps its heap blocks alive, where that was looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Box<Holder>>,
 }
 
 impl Finding {
@@ -460,6 +464,7 @@ impl Finding {
             process: None,
             note: None,
             accepted: Vec::new(),
+            holder: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod advice;
 mod group;
+mod holder;
 mod sentence;
 mod summary;
 mod text;

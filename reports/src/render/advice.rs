@@ -1,9 +1,31 @@
-//! What to do about a finding: one line for each kind.
+//! What to do about a finding: one line for each kind, and where its holder is known one for that.
 
+use std::borrow::Cow;
+
+use super::holder;
 use crate::model::{CleanupStatus, Finding, Mode, ProcessState, Resource, Trial};
 
 /// What to do about `finding`. What else was made under its site goes with it.
-pub(super) fn advice(trial: &Trial, finding: &Finding) -> &'static str {
+pub(super) fn advice(trial: &Trial, finding: &Finding) -> Cow<'static, str> {
+    match for_a_holder(finding) {
+        Some(advice) => advice.into(),
+        None => for_a_kind(trial, finding).into(),
+    }
+}
+
+/// What to do where it is known who keeps the finding's blocks: whoever lets go of them lets go of the
+/// descriptor that they are made with.
+fn for_a_holder(finding: &Finding) -> Option<String> {
+    let held = || holder::advice(finding.holder.as_deref()?, finding.status);
+    match finding.resource {
+        Resource::Heap => held(),
+        Resource::Fd if finding.growth >= 0 => held()
+            .map(|held| format!("close or drop what that line opens, on every path out; {held}")),
+        _ => None,
+    }
+}
+
+fn for_a_kind(trial: &Trial, finding: &Finding) -> &'static str {
     let is_watched = trial.mode == Mode::Watch || finding.trend.is_some();
     if let Some(advice) = for_a_program(finding).filter(|_| is_watched) {
         return advice;

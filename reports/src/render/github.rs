@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::advice::advice;
-use super::{Renderer, group, text};
+use super::{Renderer, group, holder, text};
 use crate::metric;
 use crate::model::{Outcome, Trial, Verdict};
 use crate::report::{Group, Kind, Report};
@@ -117,7 +117,7 @@ fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
     let amounts = group::amounts(group);
     let finding = &group.finding;
     let is_watched = group::is_watched(group);
-    let cases = group::cases(group.cases, &group.examples);
+    let cases = group::found_in(group);
     let how = if is_watched { "added" } else { "left behind" };
     let mut message = format!("{amounts} {how} in {cases}");
     if let Some(growing) = group::trend(group) {
@@ -129,6 +129,9 @@ fn leak<'a>(group: &'a Group, below: &str) -> Annotation<'a> {
     if let Some(place) = group::place(group) {
         let function = finding.site.as_ref().map(|site| text::name(&site.function));
         message.push_str(&format!("\nmade at {place}  {}", function.unwrap_or_default()));
+    }
+    if let Some(holder) = &finding.holder {
+        message.push_str(&format!("\n{}", holder::brief(holder)));
     }
     message.push_str(&format!("\n{}", advice(&Trial::default(), finding)));
     let site = finding.site.as_ref().filter(|site| !site.file.is_empty());

@@ -2,7 +2,7 @@
 
 use super::{sentence, terminal, text};
 use crate::metric;
-use crate::model::{Finding, Part, Resource, Run, Trial};
+use crate::model::{Finding, Holder, HolderClass, Part, Resource, Run, Trial};
 use crate::report::{Example, Group, Kind, Report, Trouble};
 
 /// Whether a group is worth the time of a person; programs get them all.
@@ -74,6 +74,18 @@ pub(super) fn cases(count: u64, examples: &[Example]) -> String {
     match count {
         1 => text::list(&named),
         _ => format!("{}: {}", how_many(count), text::list(&named)),
+    }
+}
+
+/// The cases of a group, and where its finding has a holder whose that is: in other cases it may be another.
+pub(super) fn found_in(group: &Group) -> String {
+    let cases = cases(group.cases, &group.examples);
+    let is_told = |holder: &Holder| holder.class != HolderClass::Unmeasured;
+    match &group.finding.holder {
+        Some(holder) if group.cases > 1 && is_told(holder) => {
+            format!("{cases}; the holder is that of one of them")
+        }
+        _ => cases,
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::terminal::report::title;
 use super::terminal::{self, Style};
-use super::{Renderer, group, text};
+use super::{Renderer, group, holder, text};
 use crate::metric;
 use crate::model::{Mode, Trial};
 use crate::report::{Group, Kind, Report};
@@ -195,7 +195,11 @@ fn row(group: &Group) -> String {
     };
     let amounts = inline(&group::amounts(group));
     let (cases, what) = (metric::count(group.cases), code(&text::name(&group.finding.what)));
-    format!("| {amounts} | {cases} | {place} | {what} |\n")
+    let held = match &group.finding.holder {
+        Some(holder) => format!(" {}", inline(&format!("({})", holder::brief(holder)))),
+        None => String::new(),
+    };
+    format!("| {amounts} | {cases} | {place} | {what}{held} |\n")
 }
 
 /// Everything known of a group, folded; one construct of HTML.

@@ -5,6 +5,7 @@
 //! added, and of more than that only how many there are. A watched program has done nothing wrong
 //! yet: of it is said what grows.
 
+mod kept;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,7 @@ fn clauses(trial: &Trial) -> Vec<Clause> {
     let mut leaks: Vec<&Finding> =
         trial.findings.iter().filter(|finding| finding.status == Status::Leak).collect();
     leaks.sort_by(|a, b| a.severity(b));
+    let worst_heap = leaks.iter().copied().find(|finding| kept::has_heap(finding));
     let mut clauses = Vec::new();
     while !leaks.is_empty() {
         let first = leaks.remove(0);
@@ -127,7 +129,11 @@ fn clauses(trial: &Trial) -> Vec<Clause> {
             }
             !joins
         });
-        clauses.push(Clause { said: left_behind(trial, &together), findings: together.len() });
+        let mut said = left_behind(trial, &together);
+        if let Some(kept) = worst_heap.and_then(|worst| kept::kept(trial, worst, &together)) {
+            said.push_str(&format!("; {kept}"));
+        }
+        clauses.push(Clause { said, findings: together.len() });
     }
     clauses
 }

@@ -5,7 +5,7 @@
 //! what a person would say, in one sentence
 //!
 //!   resource  growth  per round  identity        one row per finding, largest sin first
-//!             at site, via, with what else was made there, forecast, note
+//!             at site, via, with what else was made there, who holds it, forecast, note
 //!
 //!   what to do
 //!   next: the commands
@@ -15,6 +15,7 @@ mod findings;
 pub(super) mod report;
 mod watch;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Effects, Style as Paint};
@@ -200,7 +201,7 @@ impl Block<'_> {
     }
 
     fn advice(&mut self, trial: &Trial, findings: &[&Finding]) {
-        let mut told: Vec<(&str, &str)> = Vec::new();
+        let mut told: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for finding in findings.iter().take(SHOWN_MAX) {
             if matches!(finding.status, Status::Leak | Status::Unconfirmed) {
                 let line = (finding.resource.name(), advice(trial, finding));
@@ -214,19 +215,19 @@ impl Block<'_> {
                 Mode::Watch => "build it with `debug = \"line-tables-only\"` to see them",
                 _ => "set `[profile.test] debug = \"line-tables-only\"` to see them",
             };
-            told.push(("lines", debug));
+            told.push(("lines", debug.into()));
         }
         match trial.verdict {
             Verdict::Unsettled => told.push((
                 "unsettled",
-                "wait inside the test for whatever it started: join it, shut it down, close it",
+                "wait inside the test for whatever it started: join it, shut it down, close it".into(),
             )),
             Verdict::Unmeasured if trial.unmeasured.is_empty() && trial.mode == Mode::Watch => {
-                told.push(("too short", "watch it for longer; each row says how much longer"));
+                told.push(("too short", "watch it for longer; each row says how much longer".into()));
             }
             Verdict::Unmeasured => told.push((
                 "unmeasured",
-                "let the probe look: its reason says what is in its way; this fails under profile `ci` only",
+                "let the probe look: its reason says what is in its way; this fails under profile `ci` only".into(),
             )),
             Verdict::Clean | Verdict::Tolerated | Verdict::Leaked => {}
         }

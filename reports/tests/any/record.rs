@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use watertight_report::model::{
-    Cleanup, CleanupStatus, Finding, Forecast, Frame, Mode, Net, Outcome, Part, ProcessFacts,
-    ProcessState, Reading, Record, Resource, Run, Status, Trended, Trial, Unmeasured, Verdict,
+    Cleanup, CleanupStatus, Confidence, Finding, Forecast, Frame, Holder, HolderClass, Hop, Mode,
+    Net, Outcome, Part, ProcessFacts, ProcessState, Reading, Record, Resource, Run, Status,
+    Trended, Trial, Unmeasured, Verdict,
 };
 use watertight_report::trend::Trend;
 
@@ -113,6 +114,71 @@ fn trended() -> impl Strategy<Value = Trended> {
     )
 }
 
+/// Type names as they are, besides any text: a name is looked for in them.
+fn type_name() -> impl Strategy<Value = String> {
+    prop_oneof![text(), "[A-Z]{0,2}(Arc|Rc|Box|é)?[<>:, {]{0,4}[A-Za-z]{0,3}[>:]{0,3}(new)?"]
+}
+
+fn hop() -> impl Strategy<Value = Hop> {
+    let site = option::of(frame());
+    (type_name(), option::of(type_name()), option::of(text()), any::<u64>(), site).prop_map(
+        |(made_by, type_name, field, bytes, site)| {
+            let mut hop = Hop::new(made_by, bytes);
+            hop.type_name = type_name;
+            hop.field = field;
+            hop.site = site;
+            hop
+        },
+    )
+}
+
+fn class() -> impl Strategy<Value = HolderClass> {
+    select(vec![
+        HolderClass::Static,
+        HolderClass::ThreadLocal,
+        HolderClass::PthreadKey,
+        HolderClass::Local,
+        HolderClass::Stack,
+        HolderClass::Thread,
+        HolderClass::Mapping,
+        HolderClass::Cycle,
+        HolderClass::Lost,
+        HolderClass::Unmeasured,
+    ])
+}
+
+prop_compose! {
+    fn holder()(
+        class in class(),
+        confidence in select(vec![Confidence::Sure, Confidence::Possible]),
+        (name, type_name, thread, reason) in
+            (option::of(text()), option::of(type_name()), option::of(text()), option::of(text())),
+        (site, hops) in (option::of(frame()), vec(hop(), 0..8)),
+        ring_blocks in prop_oneof![0..4_u64, any::<u64>()],
+        (things, things_per_round) in (prop_oneof![0..3_u64, any::<u64>()], any::<u64>()),
+        (retained_bytes, retained_blocks) in (any::<u64>(), any::<u64>()),
+        (rounds, rounds_seen) in (0..4_u32, any::<u32>()),
+        also in vec(class(), 0..3),
+    ) -> Holder {
+        let mut holder = Holder::new(class, confidence);
+        holder.name = name;
+        holder.type_name = type_name;
+        holder.site = site;
+        holder.thread = thread;
+        holder.hops = hops;
+        holder.ring_blocks = ring_blocks;
+        holder.things = things;
+        holder.things_per_round = things_per_round;
+        holder.retained_bytes = retained_bytes;
+        holder.retained_blocks = retained_blocks;
+        holder.rounds = rounds;
+        holder.rounds_seen = rounds_seen;
+        holder.also = also;
+        holder.reason = reason;
+        holder
+    }
+}
+
 prop_compose! {
     fn finding()(
         (resource, what, growth, per_round, subject) in
@@ -122,7 +188,7 @@ prop_compose! {
         parts in vec(part(), 0..4),
         (forecast, budget) in (option::of(forecast()), option::of(any::<u64>())),
         (process, note) in (option::of(process()), option::of(text())),
-        trend in option::of(trend()),
+        (trend, holder) in (option::of(trend()), option::of(holder())),
     ) -> Finding {
         let mut finding = Finding::leak(resource, what, growth);
         finding.status = status;
@@ -137,6 +203,7 @@ prop_compose! {
         finding.process = process;
         finding.note = note;
         finding.trend = trend;
+        finding.holder = holder.map(Box::new);
         finding
     }
 }

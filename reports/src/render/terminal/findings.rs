@@ -4,9 +4,9 @@ use anstyle::AnsiColor;
 
 use super::{Block, strong};
 use crate::metric::{self, Unit};
-use crate::model::{Finding, Forecast, Frame, Mode, ProcessState, Resource, Status, Trial};
+use crate::model::{Finding, Forecast, Frame, Holder, Mode, ProcessState, Resource, Status, Trial};
 use crate::render::sentence::{per_round, place, repeats};
-use crate::render::text;
+use crate::render::{holder, text};
 
 /// Findings shown in one block; the ledger has them all.
 pub(super) const SHOWN_MAX: usize = 20;
@@ -85,6 +85,11 @@ impl Block<'_> {
             }
         }
         self.parts(trial, finding);
+        if let Some(holder) = &finding.holder {
+            // Of a watched program nobody counts rounds.
+            let is_watched = trial.mode == Mode::Watch || finding.trend.is_some();
+            self.holder(holder, (!is_watched).then(|| rounds(trial)));
+        }
         // What all places of a watched program meet together stands in their row.
         if let Some(forecast) = finding.forecast.as_ref().filter(|_| finding.trend.is_none()) {
             self.below(&format!("at this rate {}", met(finding.resource, forecast)));
@@ -123,6 +128,14 @@ impl Block<'_> {
         if others.len() > PARTS_MAX {
             let more = metric::count((others.len() - PARTS_MAX) as u64);
             self.below(&format!("with {more} more, in the ledger"));
+        }
+    }
+
+    /// Who keeps the finding's blocks.
+    fn holder(&mut self, holder: &Holder, rounds: Option<&str>) {
+        let cyan = AnsiColor::Cyan.on_default();
+        for line in holder::lines(holder, rounds, |place| self.paint(cyan, place)) {
+            self.below(&line);
         }
     }
 
@@ -180,6 +193,11 @@ fn cells(trial: &Trial, finding: &Finding) -> [String; 3] {
     };
     let growth = metric::growth(finding.resource, finding.growth);
     [finding.resource.name().to_owned(), growth, each]
+}
+
+/// What a trial's rounds are called.
+fn rounds(trial: &Trial) -> &'static str {
+    if trial.mode == Mode::Shared { "passes" } else { "rounds" }
 }
 
 fn a_round(trial: &Trial, resource: Resource, per_round: i64) -> String {

@@ -66,7 +66,7 @@ pub(in crate::render) fn details(group: &Group, style: &Style) -> Vec<String> {
     let mut block = Block { style, lines: Vec::new(), most: SHOWN_MAX };
     block.groups(&[group]);
     if group.kind != Kind::Accepted {
-        block.below(advice(&Trial::default(), &group.finding));
+        block.below(&advice(&Trial::default(), &group.finding));
     }
     block.lines
 }
@@ -150,8 +150,7 @@ impl Block<'_> {
     fn groups(&mut self, groups: &[&Group]) {
         let totals: Vec<Finding> = groups.iter().map(|group| group::total(group)).collect();
         self.rows(&Trial::default(), &totals.iter().collect::<Vec<_>>(), |block, index| {
-            let group = groups[index];
-            block.below(&format!("in  {}", group::cases(group.cases, &group.examples)));
+            block.below(&format!("in  {}", group::found_in(groups[index])));
         });
     }
 

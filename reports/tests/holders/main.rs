@@ -1,0 +1,11 @@
+//! Who holds what leaked, as every medium tells it.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is to fail its test")]
+
+mod held;
+
+mod lines;
+mod sentences;
+mod advice;
+mod media;
+mod ledger;

@@ -67,7 +67,7 @@ fn malloc_sampled(size: usize) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn malloc_long(size: usize) -> *mut c_void {
-    born(forward!(MALLOC as Malloc, (size), else return bootstrap(size, 16)))
+    fresh(forward!(MALLOC as Malloc, (size), else return bootstrap(size, 16)))
 }
 
 /// calloc(3).
@@ -155,13 +155,13 @@ pub unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: us
 /// memalign(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
-    born(forward!(MEMALIGN as Calloc, (align, size), else return bootstrap(size, align)))
+    fresh(forward!(MEMALIGN as Calloc, (align, size), else return bootstrap(size, align)))
 }
 
 /// aligned_alloc(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
-    born(forward!(ALIGNED_ALLOC as Calloc, (align, size), else return bootstrap(size, align)))
+    fresh(forward!(ALIGNED_ALLOC as Calloc, (align, size), else return bootstrap(size, align)))
 }
 
 /// posix_memalign(3).
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: usize, size
     let result = forward!(POSIX_MEMALIGN as PosixMemalign, (to, align, size), else ENOMEM);
     if result == 0 {
         // SAFETY: on success the call has written `to`.
-        born(unsafe { *to });
+        fresh(unsafe { *to });
     }
     result
 }
@@ -179,13 +179,13 @@ pub unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: usize, size
 /// valloc(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
-    born(forward!(VALLOC as Malloc, (size), else core::ptr::null_mut()))
+    fresh(forward!(VALLOC as Malloc, (size), else core::ptr::null_mut()))
 }
 
 /// pvalloc(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
-    born(forward!(PVALLOC as Malloc, (size), else core::ptr::null_mut()))
+    fresh(forward!(PVALLOC as Malloc, (size), else core::ptr::null_mut()))
 }
 
 /// The usable size of a block: malloc_usable_size(3), or read as glibc reads it where that was
@@ -278,6 +278,36 @@ fn add(total: &AtomicU64, by: usize) {
     total.store(total.load(Relaxed).wrapping_add(by as u64), Relaxed);
 }
 
+/// Counts a block that has just been handed out with whatever was in it before.
+fn fresh(block: *mut c_void) -> *mut c_void {
+    wipe(block, 0);
+    born(block)
+}
+
+/// Where each block is looked into: fills it with zeroes from `from` on, so that no pointer is found in it
+/// that an earlier owner of the same memory has left there.
+#[inline(always)]
+fn wipe(block: *mut c_void, from: usize) {
+    if !block.is_null() && local::region().is_some_and(|region| region.heap_interval.load(Relaxed) == 1) {
+        wipe_now(block, from);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wipe_now(block: *mut c_void, from: usize) {
+    // SAFETY: as in `usable_by_header`.
+    let is_mapped = GLIBC_HEADERS.load(Relaxed) && unsafe { *block.cast::<usize>().sub(1) } & MAPPED != 0;
+    // What was mapped by itself is zero already, and may be larger than the memory that there is.
+    if is_mapped {
+        return;
+    }
+    if let Some(len) = usable(block).checked_sub(from) {
+        // SAFETY: `usable` bytes are the caller's, who has not been given them yet.
+        unsafe { block.cast::<u8>().add(from).write_bytes(0, len) };
+    }
+}
+
 /// Counts a block that has just been handed out.
 #[inline(never)]
 fn born(block: *mut c_void) -> *mut c_void {
@@ -344,6 +374,7 @@ fn moved(block: *mut c_void, size: usize, realloc: impl FnOnce(*mut c_void) -> *
         track::gone(region, &kept);
     }
     count(region, bytes, |shard| (&shard.frees, &shard.free_bytes));
+    wipe(new, bytes);
     born(new)
 }
 

@@ -1,4 +1,5 @@
-//! Tracked blocks: those that were given a stack, found by their address until they are freed.
+//! Tracked blocks: those that were given a stack, and in an explain run those that were there before as well,
+//! found by their address until they are freed.
 //!
 //! Each bucket of addresses counts the tracked blocks in it: where blocks are sampled most have none, and so a
 //! block that is not tracked is known by one look. The blocks themselves stand where their bucket says, or in
@@ -10,14 +11,14 @@ use core::sync::atomic::Ordering::*;
 
 use crate::note;
 use crate::sample::Weight;
-use crate::table::{BUCKETS, Block, Control, Region, bucket};
+use crate::table::{BUCKETS, Block, Control, Region, Stack, bucket};
 
 const FREE: usize = 0;
 const BUSY: usize = 1;
 /// How many neighbouring places a block may spill into. With their blocks the most that a bucket's count
 /// can come to, since its blocks all have the same place.
 const SPILL: usize = 4;
-/// Places of sampled blocks, a power of two: 3 MiB for 131,072 blocks, with 32 KiB between samples about
+/// Places of sampled blocks, a power of two: 4 MiB for 131,072 blocks, with 32 KiB between samples about
 /// those of a heap of 4 GiB.
 const SAMPLED_PLACES: usize = 1 << 13;
 const _: () = assert!(SPILL * crate::table::BUCKET_BLOCKS <= u8::MAX as usize);
@@ -25,20 +26,22 @@ const _: () = assert!(SPILL * crate::table::BUCKET_BLOCKS <= u8::MAX as usize);
 /// What is known of a tracked block besides its address.
 pub(crate) struct Kept {
     stack: u32,
+    round: u32,
     weight: Weight,
 }
 
-/// Tracks a new block under the caller's stack, unless it is born in a round that only warms up.
+/// Tracks a new block under the caller's stack. One that is born in a round that only warms up has none:
+/// it is tracked because it may hold others.
 #[cold]
 #[inline(never)]
 pub(crate) fn enter(region: &Region, control: &Control, address: usize, weight: Weight) {
-    if control.round.load(Relaxed) < control.warm_round.load(Relaxed) {
-        return;
-    }
-    let kept = Kept { stack: note::stack_id(region, control), weight };
+    let round = control.round.load(Relaxed);
+    let is_warm = round >= control.warm_round.load(Relaxed);
+    let stack = if is_warm { note::stack_id(region, control) } else { 0 };
+    let kept = Kept { stack, round, weight };
     // What finds no room could never be taken off again.
     if put(region, address, &kept)
-        && let Some(stack) = region.stacks.get(kept.stack as usize)
+        && let Some(stack) = stack_of(region, &kept)
     {
         stack.blocks_made.fetch_add(weight.blocks.into(), Relaxed);
         stack.bytes_live.fetch_add(weight.bytes, Relaxed);
@@ -73,10 +76,15 @@ pub(crate) fn put_back(region: &Region, address: usize, kept: &Kept) {
 /// A block that was taken out is freed.
 #[cold]
 pub(crate) fn gone(region: &Region, kept: &Kept) {
-    if let Some(stack) = region.stacks.get(kept.stack as usize) {
+    if let Some(stack) = stack_of(region, kept) {
         stack.blocks_freed.fetch_add(kept.weight.blocks.into(), Relaxed);
         stack.bytes_live.fetch_sub(kept.weight.bytes, Relaxed);
     }
+}
+
+/// The stack of a block, where it has one.
+fn stack_of<'a>(region: &'a Region, kept: &Kept) -> Option<&'a Stack> {
+    region.stacks.get(kept.stack as usize).filter(|_| kept.stack != 0)
 }
 
 /// Whether the block may be tracked. Whoever has its address has it from the thread that entered it, and
@@ -97,11 +105,13 @@ fn put(region: &Region, address: usize, kept: &Kept) -> bool {
             slot.bytes.store(kept.weight.bytes, Relaxed);
             slot.blocks.store(kept.weight.blocks, Relaxed);
             slot.stack.store(kept.stack, Relaxed);
+            slot.round.store(kept.round, Relaxed);
             slot.address.store(address, Release);
             return true;
         }
     }
     region.dropped.fetch_add(1, Relaxed);
+    region.blocks_dropped.fetch_add(1, Relaxed);
     false
 }
 
@@ -112,7 +122,7 @@ fn put(region: &Region, address: usize, kept: &Kept) -> bool {
 fn find_and_take(region: &Region, address: usize) -> Option<Kept> {
     let slot = window(region, address).find(|slot| slot.address.load(Relaxed) == address)?;
     let weight = Weight { bytes: slot.bytes.load(Relaxed), blocks: slot.blocks.load(Relaxed) };
-    let kept = Kept { stack: slot.stack.load(Relaxed), weight };
+    let kept = Kept { stack: slot.stack.load(Relaxed), round: slot.round.load(Relaxed), weight };
     region.tracked[bucket(address)].fetch_sub(1, Relaxed);
     slot.address.store(FREE, Release);
     Some(kept)

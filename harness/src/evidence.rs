@@ -1,5 +1,6 @@
 //! Evidence: what an observation means for one case, with its things named. What to do about it is the judge's.
 
+mod held;
 mod kept;
 mod remains;
 mod stairs;
@@ -99,7 +100,7 @@ fn retained(part: &Part<'_>, namer: &Namer<'_>) -> Vec<HeapGroup> {
     let Some(region) = &seen.region else { return Vec::new() };
     let mut groups = namer.heap_groups(region, &seen.stacks);
     groups.retain(|group| group.creation.is_of_test() && !group.creation.is_of_panic());
-    groups
+    held::part(groups, part, namer)
 }
 
 /// Takes away what a switched-off probe would have seen.
@@ -165,7 +166,9 @@ pub(crate) fn explain(
     if own_heap_grows(case, evidence)
         && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)
     {
-        heap.groups = Some(namer.heap_groups(region, &own_stacks(explained)));
+        let mut groups = namer.heap_groups(region, &own_stacks(explained));
+        held::hold(&mut groups, explained, namer);
+        heap.groups = Some(groups);
     }
     if has_unseen_descriptors(evidence) && explained.rounds > 0 {
         // The same descriptors in another run, with the lines that made them.

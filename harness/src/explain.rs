@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use watertight_report::model::Frame;
 
@@ -81,6 +81,34 @@ impl<'a> Namer<'a> {
         })
     }
 
+    /// The symbols, while they are asked for; none for one that names nothing.
+    pub(crate) fn symbols(&self) -> Option<MutexGuard<'a, Symbolizer>> {
+        Some(self.symbols?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A line as it is shown.
+    pub(crate) fn place(&self, file: &Path, line: u32) -> Frame {
+        Frame::new(self.project.shown(file).to_string_lossy(), line, "")
+    }
+
+    /// The call that made what stack `id` made: that of the user's line into the library, and the line. None
+    /// where no stack was taken.
+    pub(crate) fn made(
+        &self,
+        region: &RegionMap,
+        program: &Path,
+        id: u32,
+    ) -> Option<(String, Option<Frame>)> {
+        let addresses = region.stack(id);
+        let modules = region.modules(program);
+        let mut symbols = self.symbols().filter(|_| !addresses.is_empty())?;
+        let stack = symbols.name(&modules, &addresses);
+        let calls = symbols.calls(&modules, &addresses);
+        let site = self.project.site(&stack);
+        let user = site.via.or(site.site);
+        Some((made_by(&stack, &calls, user), site.site.map(|at| self.frame(&stack[at]))))
+    }
+
     /// The innermost function of the program itself, by its symbol; `main` only where there is no other.
     fn function(&self, modules: &[LoadedModule], addresses: &[u64]) -> Option<Frame> {
         let symbols = self.symbols.filter(|_| self.by_function)?;
@@ -131,10 +159,17 @@ impl<'a> Namer<'a> {
             };
             let at = groups.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
                 let empty = vec![0; boundaries.len()];
-                groups.push((key, HeapGroup { creation, blocks: empty.clone(), bytes: empty }));
+                let group = HeapGroup {
+                    creation,
+                    blocks: empty.clone(),
+                    bytes: empty,
+                    ..HeapGroup::default()
+                };
+                groups.push((key, group));
                 groups.len() - 1
             });
             let group = &mut groups[at].1;
+            group.stacks.push(id);
             for (at, live) in boundaries.iter().enumerate() {
                 let live = live.get(&id).copied().unwrap_or_default();
                 group.blocks[at] += live.blocks;
@@ -143,4 +178,12 @@ impl<'a> Namer<'a> {
         }
         groups.into_iter().map(|(_, group)| group).collect()
     }
+}
+
+/// The call that the user's line makes, `user` being the innermost frame of the user's: the outermost one
+/// below it that is more than a passage; where there is none, the function that allocates itself.
+fn made_by(stack: &[Symbol], calls: &[String], user: Option<usize>) -> String {
+    let below = &stack[..user.unwrap_or(0)];
+    let called = below.iter().rposition(|symbol| !symbol.is_passage());
+    calls.get(called.or(user).unwrap_or(0)).cloned().unwrap_or_default()
 }

@@ -11,7 +11,8 @@
 //! - Where there is no second round, what a once-initialiser made is a step and all other population
 //!   growth a leak; heap is unconfirmed.
 //! - In an unedited program what no hook saw being made (raw system calls, libc's own threads) may be made
-//!   once as well: it is unconfirmed. Heap that lives at the end is listed, and a leak only over a budget.
+//!   once as well: it is unconfirmed. Heap that lives at the end is listed, and a leak over a budget or where no
+//!   pointer leads to it any more.
 
 mod creation;
 mod evidence;
@@ -67,6 +68,7 @@ pub(crate) fn judge(evidence: &Evidence, budget: &Budget) -> (Vec<Finding>, Verd
         atom.subject = Some(staircase.subject.clone());
         atom.note = staircase.note.clone();
         atom.forecast = staircase.forecast.clone();
+        atom.holder.clone_from(&staircase.holder);
         atoms.push(atom);
     }
     let mut findings = group(atoms);

@@ -65,6 +65,7 @@ mod births;
 mod evidence;
 mod judge;
 mod explain;
+mod holder;
 mod symbol;
 
 // The shared table and what fills it; what lasts for a whole run.

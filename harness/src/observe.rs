@@ -28,8 +28,9 @@ use watertight_report::model::{Cleanup, Net as NetRecord, Outcome};
 use crate::births::{Birth, Births};
 use crate::case::{Case, DEADLINE, Net};
 use crate::descendant::Descendants;
+use crate::holder;
 use crate::judge::Creation;
-use crate::probe::process;
+use crate::probe::{Unavailable, process};
 use crate::region::{ControlMap, LiveStack, RegionMap, write_text};
 use crate::run::Run;
 use crate::settle::SETTLE;
@@ -176,6 +177,8 @@ pub(crate) struct Observation {
     pub(crate) unedited: bool,
     /// What lived of each stack at each boundary (explain).
     pub(crate) stacks: Vec<HashMap<u32, LiveStack>>,
+    /// Its heap at its end, and who points to whom, or why that could not be had (explain).
+    pub(crate) heap: Option<Result<holder::Heap, Unavailable>>,
     pub(crate) duration: Duration,
     directory: PathBuf,
 }
@@ -280,6 +283,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
             watch.passes(&subject, cases, selected, passes)
         }
     };
+    let heap = watch.held_heap(&subject);
     let (zombies, peak) = watch.leave(&subject, &ended);
     let status = subject.end(Instant::now() + EXIT);
     run.ended(pid);
@@ -324,6 +328,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         counts: watch.counts,
         waiting: watch.waiting,
         stacks: watch.stacks,
+        heap,
         first: watch.first,
         born_fds: watch.births.fds(),
         born_threads: watch.births.threads(control.exit_thread.load(Acquire)),

@@ -124,6 +124,11 @@ impl RegionMap {
         pids
     }
 
+    /// The file itself, for whoever reads more of it than should be mapped.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Process id.
     pub(crate) fn process(&self) -> u32 {
         self.pid.load(Relaxed)

@@ -303,13 +303,14 @@ impl Pump {
         }
     }
 
-    /// Takes the exit status once the process has ended.
+    /// Takes the exit status once the process has ended. While its pointers are followed it is told to have
+    /// stopped as well, which is no end.
     fn reaped(&self) -> bool {
         let mut status = 0;
         // SAFETY: waitpid(2) on a child that nobody else waits for.
         let result =
             unsafe { libc::waitpid(self.pid as libc::pid_t, &raw mut status, libc::WNOHANG) };
-        if result == 0 {
+        if result == 0 || result > 0 && libc::WIFSTOPPED(status) {
             return false;
         }
         if result > 0 {

@@ -12,11 +12,15 @@
 //! loaded it, becomes `module+0x1234`; no error leaves this module.
 
 mod bytes;
+mod call;
+mod debug;
 mod function;
 mod image;
 mod index;
 mod origin;
 mod site;
+mod type_name;
+mod variable;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -26,13 +30,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub(crate) use bytes::Bytes;
 use image::Image;
 pub(crate) use origin::Origin;
 use origin::Origins;
 pub(crate) use site::{Project, package_of, workspace};
+pub(crate) use variable::Variable;
 
 /// File name of the preloaded agent: the frames of its hooks are nobody's code.
-const AGENT: &str = "watertight-agent.so";
+pub(crate) const AGENT: &str = "watertight-agent.so";
 /// What the kernel appends to the path of a mapped file that has been unlinked.
 const DELETED: &[u8] = b" (deleted)";
 /// Files kept open, enough for every module of a large run. More means that something rebuilds
@@ -82,6 +88,8 @@ struct ModuleFile {
     version: Version,
     /// `None` where it is no ELF file of this machine.
     image: Option<Image>,
+    /// The crates in it, each with its root: read when a variable is first to be named.
+    crates: Option<HashMap<String, PathBuf>>,
     /// By address in the file, so that all processes that load it share them.
     names: HashMap<u64, Vec<Symbol>>,
 }
@@ -127,6 +135,28 @@ impl Symbolizer {
         stack
     }
 
+    /// How the calls are written that the frames of [`Self::name`] stand for, one for each.
+    pub(crate) fn calls(&mut self, modules: &[LoadedModule], addresses: &[u64]) -> Vec<String> {
+        let mut calls = Vec::new();
+        for &address in addresses.iter().filter(|&&address| address != 0) {
+            let frames = self.name(modules, &[address]);
+            let call = address - 1;
+            let module = modules.iter().find(|module| module.holds(call));
+            let file = module.and_then(|module| Some((module, self.files.get(&module.path)?)));
+            let typed = file.and_then(|(module, file)| {
+                Some(file.image.as_ref()?.calls(call.wrapping_sub(module.bias)))
+            });
+            let typed = typed.filter(|typed| typed.len() == frames.len());
+            let typed = typed.unwrap_or_else(|| vec![None; frames.len()]);
+            let written = frames
+                .iter()
+                .zip(typed)
+                .map(|(frame, typed)| typed.unwrap_or_else(|| call::by_symbol(&frame.function)));
+            calls.extend(written);
+        }
+        calls
+    }
+
     /// The function that holds a return address, by its symbol alone: inlined ones are not told, and no
     /// debug information is read.
     pub(crate) fn function(&mut self, modules: &[LoadedModule], address: u64) -> Option<String> {
@@ -158,7 +188,7 @@ impl Symbolizer {
             self.files.clear();
         }
         let image = Image::open(&module.path, version);
-        let file = ModuleFile { version, image, names: HashMap::new() };
+        let file = ModuleFile { version, image, crates: None, names: HashMap::new() };
         self.files.insert(module.path.clone(), file);
         true
     }
@@ -200,14 +230,23 @@ impl LoadedModule {
     }
 
     /// What is left to say without a symbol; `addr2line -e FILE OFFSET` understands the number.
-    fn offset_name(&self, call: u64) -> String {
+    pub(crate) fn offset_name(&self, address: u64) -> String {
+        format!("{}+{:#x}", self.file_name(), address.wrapping_sub(self.bias))
+    }
+
+    /// The name of its file.
+    pub(crate) fn file_name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
-        format!("{name}+{:#x}", call.wrapping_sub(self.bias))
+        name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
     }
 }
 
 impl Symbol {
+    /// Whether the function only passes a call on.
+    pub(crate) fn is_passage(&self) -> bool {
+        function::is_shim(&self.function)
+    }
+
     /// A frame of which nothing is known but where it is.
     fn unknown(function: String) -> Self {
         Self { function, file: None, line: 0, origin: Origin::System }

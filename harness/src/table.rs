@@ -23,7 +23,7 @@ pub(crate) const REGION_ENDING: &str = ".region";
 
 /// First word of both files; the last byte is the layout's version. An agent and a harness of
 /// different versions must not read each other.
-pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4705;
+pub(crate) const MAGIC: u64 = 0x5741_5445_5254_4706;
 
 /// Counter shards for the heap, a power of two. Threads that find none share the one after the last.
 pub(crate) const SHARDS: usize = 1024;
@@ -90,7 +90,7 @@ pub(crate) struct Control {
     pub(crate) flags: AtomicU32,
     /// The current round, 0 before the first.
     pub(crate) round: AtomicU32,
-    /// Heap blocks born in an earlier round are not tracked.
+    /// Heap blocks born in an earlier round get no stack.
     pub(crate) warm_round: AtomicU32,
     /// The current sample of the descendants.
     pub(crate) sample: AtomicU32,
@@ -246,6 +246,8 @@ pub(crate) struct Region {
     pub(crate) held: AtomicU32,
     /// Things that found no slot: blocks, stacks, threads, spawns.
     pub(crate) dropped: AtomicU32,
+    /// Heap blocks among them.
+    pub(crate) blocks_dropped: AtomicU32,
     /// Number of `spawns` ever written.
     pub(crate) spawn_next: AtomicU32,
     /// Number of `pairs` ever written.
@@ -293,7 +295,7 @@ pub(crate) struct Region {
     pub(crate) entries: [Entry; ENTRIES],
     /// How many blocks of `blocks` have their address in each bucket.
     pub(crate) tracked: [AtomicU8; BUCKETS],
-    /// Live heap blocks that were given a stack, in the order of their buckets where each is.
+    /// Live heap blocks that are tracked, in the order of their buckets where each is.
     pub(crate) blocks: [[Block; BUCKET_BLOCKS]; BUCKETS],
 }
 
@@ -516,8 +518,12 @@ pub(crate) struct Block {
     pub(crate) bytes: AtomicU64,
     /// How many blocks.
     pub(crate) blocks: AtomicU32,
-    /// Creation stack.
+    /// Creation stack; 0 for one that was made before the first round.
     pub(crate) stack: AtomicU32,
+    /// Round of its birth.
+    pub(crate) round: AtomicU32,
+    /// Keeps `address` aligned.
+    pub(crate) reserved: AtomicU32,
 }
 
 /// The bucket of an address: neighbours in memory are neighbours in the table, so that tracking a

@@ -51,6 +51,7 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
                     raw.samples
                 )),
                 forecast: None,
+                holder: None,
             });
         }
         foresee(&mut own, descendant);
@@ -176,6 +177,7 @@ fn steady_growth(
         creation,
         note: Some(format!("it grew with each of {repetitions} repetitions")),
         forecast: None,
+        holder: None,
     };
     let kinds: [(Resource, &str, &[i64]); 3] = [
         (Resource::Fd, "descriptors", &steady.fds),

@@ -1,6 +1,6 @@
 //! Everything that a trial has shown, as the judge is given it.
 
-use watertight_report::model::{Cleanup, Forecast, ProcessFacts, Resource, Unmeasured};
+use watertight_report::model::{Cleanup, Forecast, Holder, ProcessFacts, Resource, Unmeasured};
 
 use super::Creation;
 
@@ -49,6 +49,10 @@ pub(crate) struct HeapEvidence {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeapGroup {
     pub(crate) creation: Creation,
+    /// The numbers of its stacks.
+    pub(crate) stacks: Vec<u32>,
+    /// Who keeps its blocks, where that was looked into.
+    pub(crate) holder: Option<Holder>,
     pub(crate) blocks: Vec<i64>,
     pub(crate) bytes: Vec<i64>,
 }
@@ -67,6 +71,8 @@ pub(crate) struct Staircase {
     pub(crate) note: Option<String>,
     /// When it meets a limit if it goes on like this.
     pub(crate) forecast: Option<Forecast>,
+    /// Who keeps its blocks, of heap where that was looked into.
+    pub(crate) holder: Option<Holder>,
 }
 
 /// Something that is there when the trial is over: a process, a file, a segment of shared memory.

@@ -1,6 +1,6 @@
 //! From single things to findings: what was made at one site in one subject is one finding.
 
-use watertight_report::model::{Finding, Forecast, Part, ProcessFacts, Resource, Status};
+use watertight_report::model::{Finding, Forecast, Holder, Part, ProcessFacts, Resource, Status};
 
 use super::Creation;
 
@@ -17,6 +17,7 @@ pub(super) struct Atom {
     pub(super) process: Option<ProcessFacts>,
     pub(super) note: Option<String>,
     pub(super) forecast: Option<Forecast>,
+    pub(super) holder: Option<Holder>,
 }
 
 impl Atom {
@@ -39,6 +40,7 @@ impl Atom {
             process: None,
             note: None,
             forecast: None,
+            holder: None,
         }
     }
 
@@ -80,12 +82,14 @@ fn finding(mut atoms: Vec<Atom>) -> Finding {
     let parts = merge_parts(&atoms);
     let several = parts.len() > 1;
     let lead = &parts[0];
+    let holder = holder(&atoms);
     let first = atoms.remove(0);
     let mut finding = Finding::leak(first.resource, first.what, lead.growth);
     finding.status = first.status;
     finding.per_round = lead.per_round.unwrap_or(first.per_round);
     finding.budget = first.budget;
     finding.process = first.process;
+    finding.holder = holder;
     finding.note = first.note.or_else(|| atoms.iter().find_map(|atom| atom.note.clone()));
     finding.forecast =
         first.forecast.or_else(|| atoms.iter().find_map(|atom| atom.forecast.clone()));
@@ -101,6 +105,12 @@ fn finding(mut atoms: Vec<Atom>) -> Finding {
         finding.parts = parts;
     }
     finding
+}
+
+/// Who holds the most of what was put together.
+fn holder(atoms: &[Atom]) -> Option<Box<Holder>> {
+    let holders = atoms.iter().filter_map(|atom| atom.holder.as_ref());
+    holders.max_by_key(|holder| holder.retained_bytes).cloned().map(Box::new)
 }
 
 /// One part for each resource: several stacks under one line are one number.

@@ -1,6 +1,6 @@
 //! Live heap: whether it grows, and which sites grow.
 
-use watertight_report::model::{Resource, Status};
+use watertight_report::model::{Confidence, Resource, Status};
 
 use super::finding::{Atom, blocks_text};
 use super::series::{Growth, HEAP_ROUNDS, classify, classify_heap, deltas, later, typical_growth};
@@ -71,6 +71,7 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
         let mut atom =
             Atom::new(Status::Leak, Resource::Heap, blocks_text(count), group.growth(), typical)
                 .made(Some(group.creation.clone()));
+        atom.holder.clone_from(&group.holder);
         atom.note = kept_by.take();
         if let Some(keeper) = group.creation.known_keeper()
             && group.growth() <= KEEPER_BYTES_MAX
@@ -98,8 +99,8 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
     }
 }
 
-/// What lives at the end of an unedited program: reachable or not, it is only listed, unless a budget is
-/// declared for it.
+/// What lives at the end of an unedited program: what nobody can free any more is a leak; what something
+/// still points to is only listed, unless a budget is declared for it.
 pub(super) fn judge_retained(groups: &[HeapGroup], budget: &Budget, atoms: &mut Vec<Atom>) {
     let total: i64 = groups.iter().map(HeapGroup::growth).sum();
     let status = match budget.allowed(Resource::Heap) as i64 {
@@ -109,8 +110,12 @@ pub(super) fn judge_retained(groups: &[HeapGroup], budget: &Budget, atoms: &mut 
     };
     atoms.extend(groups.iter().map(|group| {
         let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
-        Atom::new(status, Resource::Heap, blocks_text(count), group.growth(), group.growth())
-            .made(Some(group.creation.clone()))
+        let status = if group.is_lost() { Status::Leak } else { status };
+        let growth = group.growth();
+        let mut atom = Atom::new(status, Resource::Heap, blocks_text(count), growth, growth)
+            .made(Some(group.creation.clone()));
+        atom.holder.clone_from(&group.holder);
+        atom
     }));
 }
 
@@ -126,6 +131,42 @@ impl HeapGroup {
     /// Bytes that came since the first boundary.
     fn growth(&self) -> i64 {
         self.bytes.last().unwrap_or(&0) - self.bytes.first().unwrap_or(&0)
+    }
+
+    /// Takes a part of what lives at the end into a group of its own.
+    pub(crate) fn split_off(&mut self, blocks: i64, bytes: i64) -> Self {
+        let mut part = Self {
+            blocks: vec![0; self.blocks.len()],
+            bytes: vec![0; self.bytes.len()],
+            ..self.clone()
+        };
+        for (whole, part, amount) in [
+            (&mut self.blocks, &mut part.blocks, blocks),
+            (&mut self.bytes, &mut part.bytes, bytes),
+        ] {
+            if let (Some(whole), Some(part)) = (whole.last_mut(), part.last_mut()) {
+                *whole -= amount;
+                *part = amount;
+            }
+        }
+        part
+    }
+
+    /// Whether anything of it lives at the end.
+    pub(crate) fn is_there(&self) -> bool {
+        self.growth() > 0
+    }
+
+    /// Whether nothing that the program can reach points to it any more: nobody can ever free it.
+    fn is_lost(&self) -> bool {
+        self.holder
+            .as_ref()
+            .is_some_and(|it| it.class.is_lost() && it.confidence == Confidence::Sure)
+    }
+
+    /// Whether this site alone may be judged a leak, in whichever way.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.leaks() || self.has_part()
     }
 
     /// Whether this site alone would be judged a leak.

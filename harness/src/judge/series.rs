@@ -50,8 +50,26 @@ pub(crate) fn classify(series: &[i64], allowed: i64, confirm: usize) -> Growth {
 pub(super) fn classify_heap(series: &[i64], allowed: i64) -> Growth {
     match classify(series, allowed, HEAP_ROUNDS) {
         Growth::Step if allowed == 0 && keeps_coming(&later(series)) => Growth::Leak,
+        Growth::Leak if was_taken_back(&later(series)) => Growth::Step,
         growth => growth,
     }
+}
+
+/// Whether growth like that of the last rounds has gone before: after as many rounds or more most of it went
+/// at once. So does what is released by the batch (ended children that a runtime collects, garbage of an epoch).
+fn was_taken_back(later: &[i64]) -> bool {
+    let last = later.iter().rev().take_while(|delta| **delta > 0).count();
+    let mut run = (0, 0);
+    later.iter().any(|delta| match *delta {
+        1.. => {
+            run = (run.0 + 1, run.1 + delta);
+            false
+        }
+        fall => {
+            let (rounds, grown) = std::mem::take(&mut run);
+            rounds >= last && grown > 0 && -2 * fall >= grown
+        }
+    })
 }
 
 /// Growth in the rounds after the first, which warms up.

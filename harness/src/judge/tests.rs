@@ -68,6 +68,27 @@ fn one_more_or_less_at_any_boundary_neither_hides_nor_makes_a_leak_by_repetition
     }
 }
 
+#[test]
+fn what_went_by_the_batch_before_is_no_leak_when_it_comes_again() {
+    let series = |deltas: &[i64]| {
+        let mut at = 0;
+        std::iter::once(0)
+            .chain(deltas.iter().map(|delta| {
+                at += delta;
+                at
+            }))
+            .collect::<Vec<i64>>()
+    };
+    let growth = |deltas: &[i64]| {
+        let heap = HeapEvidence { bytes: series(deltas), blocks: series(deltas), groups: None };
+        heap_growth(&heap, &Budget::default())
+    };
+    assert_eq!(growth(&[3, 2, 2, 2, 2, 2, 2, -8, 3, 2, 2, 2]), Growth::Step);
+    assert_eq!(growth(&[3, 2, 2, -3, 2, 2, 2]), Growth::Leak, "it goes on for longer than before");
+    assert_eq!(growth(&[3, 2, 2, 2, 2, -1, 2, 2, 2]), Growth::Leak, "most of it stayed");
+    assert_eq!(growth(&[3, -9, 2, 2, 2]), Growth::Leak, "what went had come before");
+}
+
 fn creation(line: u32, functions: &[&str]) -> Creation {
     let frame = Frame::new("tests/a.rs", line, "a::test");
     let stack = functions.iter().map(|name| Frame::new("", 0, *name)).collect();

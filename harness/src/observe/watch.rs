@@ -14,7 +14,8 @@ use super::{EXIT, Purpose, Step, Waits};
 use crate::births::Births;
 use crate::case::{Case, DEADLINE};
 use crate::descendant::Descendants;
-use crate::probe::{process, time_wait};
+use crate::holder;
+use crate::probe::{Unavailable, process, time_wait};
 use crate::region::{self, ControlMap, LiveStack, RegionMap, read_text};
 use crate::settle::{Backoff, SETTLE_ALONE};
 use crate::snapshot::{Counts, Inventory};
@@ -178,6 +179,22 @@ impl Watch<'_> {
             let live = self.region.as_ref().map(RegionMap::live_stacks).unwrap_or_default();
             self.stacks.push(live);
         }
+    }
+
+    /// In an explain run: the heap of the main process, which waits at its last boundary or its exit.
+    pub(super) fn held_heap(&self, subject: &Subject) -> Option<Result<holder::Heap, Unavailable>> {
+        let region = self.region.as_ref()?;
+        let explains = matches!(self.purpose, Purpose::Explain { .. });
+        if !explains || subject.has_ended() || !holder::is_wanted() {
+            return None;
+        }
+        let waits = self.control.boundary.load(Acquire) > self.control.answered.load(Acquire);
+        if !waits && self.control.stage.load(Acquire) != STAGE_EXIT {
+            return Some(Err(Unavailable::new("its test did not end")));
+        }
+        let program = process::executable(self.pid)
+            .ok_or_else(|| Unavailable::new("its executable is not known"));
+        Some(program.and_then(|program| holder::look(self.pid, region, &program)))
     }
 
     /// Waits while descriptors or threads are above the last boundary and something is alive that

@@ -36,10 +36,14 @@ pub(crate) fn list(pid: u32) -> Result<Vec<Thread>, Unavailable> {
         .into_iter()
         .filter_map(|tid| {
             // One that has ended since is simply not there any more.
-            let name = read(&format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-            Some(Thread { tid, name: name.trim_end().to_owned() })
+            Some(Thread { tid, name: name(pid, tid).ok()? })
         })
         .collect();
     threads.sort_by_key(|thread| thread.tid);
     Ok(threads)
+}
+
+/// The name of one thread.
+pub(crate) fn name(pid: u32, tid: u32) -> Result<String, Unavailable> {
+    Ok(read(&format!("/proc/{pid}/task/{tid}/comm"))?.trim_end().to_owned())
 }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -11,7 +12,7 @@ use memmap2::Mmap;
 /// Shared, unchanging bytes. A mapped file costs memory only where it is read, and the kernel can
 /// take that back.
 #[derive(Debug, Clone)]
-pub(super) struct Bytes(Arc<Owner>);
+pub(crate) struct Bytes(Arc<Owner>);
 
 #[derive(Debug)]
 enum Owner {
@@ -20,6 +21,11 @@ enum Owner {
 }
 
 impl Bytes {
+    /// Maps the file at a path.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        Self::map(&File::open(path).ok()?)
+    }
+
     /// Maps a whole file.
     pub(super) fn map(file: &File) -> Option<Self> {
         // SAFETY: the mapping is private and read-only, and nothing in this process writes the file.

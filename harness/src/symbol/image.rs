@@ -6,23 +6,26 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use addr2line::Context;
-use gimli::{DW_LANG_Rust, Dwarf, EndianReader, NativeEndian, SectionId};
+use gimli::{DW_LANG_Rust, Dwarf, EndianReader, NativeEndian, SectionId, UnitOffset};
 use object::read::NativeFile;
-use object::{CompressionFormat, Object, ObjectSection};
+use object::{CompressionFormat, Object, ObjectSection, SymbolKind};
 
 use super::Version;
 use super::bytes::Bytes;
+use super::call;
+use super::debug::Debug;
 use super::function::{demangle, is_bare};
-use super::index::SymbolIndex;
+use super::index::{Found, SymbolIndex};
 
 /// Where distributions put debug info that they have split off.
 const DEBUG_ROOT: &str = "/usr/lib/debug";
 /// Frames taken of one address: inlining is nested a few dozen deep at most.
 const INLINED_MAX: usize = 128;
 
-type Reader = EndianReader<NativeEndian, Bytes>;
+pub(super) type Reader = EndianReader<NativeEndian, Bytes>;
 
 /// A mapped ELF file. Nothing in it is parsed before it is needed.
 pub(super) struct Image {
@@ -30,7 +33,10 @@ pub(super) struct Image {
     /// The file's debug info, split off by the distribution.
     split: Option<Bytes>,
     debug: OnceCell<Option<Context<Reader>>>,
-    symbols: OnceCell<Option<SymbolIndex>>,
+    units: OnceCell<Option<Debug>>,
+    functions: OnceCell<Option<SymbolIndex>>,
+    statics: OnceCell<Option<SymbolIndex>>,
+    thread_locals: OnceCell<Option<SymbolIndex>>,
 }
 
 /// A frame as the file names it.
@@ -52,15 +58,22 @@ impl Image {
         let elf = parse(&file)?;
         let has_debug_info = elf.section_by_name(".debug_info").is_some();
         let split = if has_debug_info { None } else { split_debug_file(&elf, path) };
-        Some(Self { file, split, debug: OnceCell::new(), symbols: OnceCell::new() })
+        Some(Self {
+            file,
+            split,
+            debug: OnceCell::new(),
+            units: OnceCell::new(),
+            functions: OnceCell::new(),
+            statics: OnceCell::new(),
+            thread_locals: OnceCell::new(),
+        })
     }
 
     /// The frames at an address of the file, innermost first; empty where nothing is known.
     pub(super) fn frames(&self, address: u64) -> Vec<Frame> {
         let mut is_rust = false;
         let mut frames = Vec::new();
-        let debug = self.debug.get_or_init(|| load(self.split.as_ref().unwrap_or(&self.file)));
-        let found = debug.as_ref().map(|debug| debug.find_frames(address).skip_all_loads());
+        let found = self.lines().map(|debug| debug.find_frames(address).skip_all_loads());
         if let Some(Ok(mut found)) = found {
             while let Ok(Some(frame)) = found.next() {
                 let function = frame.function.as_ref();
@@ -94,10 +107,58 @@ impl Image {
         frames
     }
 
+    /// How the calls are written whose frames are at an address, innermost first: none where its debug
+    /// info does not tell.
+    pub(super) fn calls(&self, address: u64) -> Vec<Option<String>> {
+        let calls = || {
+            let (units, debug) = (self.units()?, self.lines()?);
+            let unit = debug.find_dwarf_and_unit(address).skip_all_loads()?;
+            let unit = units.unit_at(unit.header.debug_info_offset()?.0)?;
+            let found = call::functions(units.dwarf(), &unit, address)?;
+            let name = |at: UnitOffset| call::by_path(&unit.path(units.dwarf(), at)?);
+            Some(found.into_iter().map(name).collect())
+        };
+        calls().unwrap_or_default()
+    }
+
+    fn lines(&self) -> Option<&Context<Reader>> {
+        let load = || Context::from_arc_dwarf(Arc::clone(self.units()?.dwarf())).ok();
+        self.debug.get_or_init(load).as_ref()
+    }
+
+    /// The file's debug info.
+    pub(super) fn units(&self) -> Option<&Debug> {
+        let load = || load(self.split.as_ref().unwrap_or(&self.file)).map(Debug::new);
+        self.units.get_or_init(load).as_ref()
+    }
+
+    /// The static variable at an address of the file, by the symbol table.
+    pub(super) fn static_at(&self, address: u64) -> Option<Found> {
+        let files = self.files();
+        self.statics
+            .get_or_init(|| SymbolIndex::new(&files, SymbolKind::Data))
+            .as_ref()?
+            .find(address)
+    }
+
+    /// The thread-local variable at a place in the file's thread-local storage, likewise.
+    pub(super) fn thread_local_at(&self, offset: u64) -> Option<Found> {
+        let files = self.files();
+        let read = || SymbolIndex::new(&files, SymbolKind::Tls);
+        self.thread_locals.get_or_init(read).as_ref()?.find(offset)
+    }
+
+    fn files(&self) -> Vec<&Bytes> {
+        [&self.file].into_iter().chain(&self.split).collect()
+    }
+
     /// The name of the function at an address of the file, by the symbol table.
     pub(super) fn symbol(&self, address: u64) -> Option<String> {
-        let files: Vec<&Bytes> = [&self.file].into_iter().chain(&self.split).collect();
-        self.symbols.get_or_init(|| SymbolIndex::new(&files)).as_ref()?.name(address)
+        let files = self.files();
+        self.functions
+            .get_or_init(|| SymbolIndex::new(&files, SymbolKind::Text))
+            .as_ref()?
+            .name(address)
     }
 }
 
@@ -107,13 +168,12 @@ fn parse(file: &Bytes) -> Option<NativeFile<'_>> {
     (elf.is_little_endian() == cfg!(target_endian = "little")).then_some(elf)
 }
 
-/// Makes the index of a file's units; their contents are parsed as addresses in them are looked up.
-fn load(file: &Bytes) -> Option<Context<Reader>> {
+/// Finds a file's sections of debug info; their contents are parsed as they are asked for.
+fn load(file: &Bytes) -> Option<Dwarf<Reader>> {
     let elf = parse(file)?;
     elf.section_by_name(".debug_info")?;
     let whole = Reader::new(file.clone(), NativeEndian);
-    let dwarf = Dwarf::load(|id| section(&elf, &whole, id).ok_or(())).ok()?;
-    Context::from_dwarf(dwarf).ok()
+    Dwarf::load(|id| section(&elf, &whole, id).ok_or(())).ok()
 }
 
 /// A section of debug info, empty if the file lacks it. `None` if it cannot be read, as a compressed

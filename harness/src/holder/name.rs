@@ -1,0 +1,221 @@
+//! From blocks and roots to what a person knows: variables, threads, and the calls that made the blocks.
+
+use std::collections::HashMap;
+
+use watertight_report::model::{Confidence, Holder, HolderClass, Hop};
+
+use super::Heap;
+use super::account::{Account, Accounts, Among, By, Owner};
+use super::root::{Place, Root};
+use crate::explain::Namer;
+use crate::region::RegionMap;
+use crate::symbol::{LoadedModule, Origin, Symbolizer, Variable};
+
+/// Who owns a root, as far as owners are told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Static { module: u16, name: String },
+    ThreadLocal { module: u16, name: String, thread: String },
+    PthreadKey { key: u8, thread: String },
+    Stack { thread: String },
+    Control { thread: String },
+    Mapping { stack: u32 },
+}
+
+/// An owner with its names.
+struct Named {
+    key: Key,
+    variable: Option<Variable>,
+}
+
+/// Answers who holds what of one process.
+pub(crate) struct Holders<'a> {
+    heap: &'a Heap,
+    region: &'a RegionMap,
+    namer: &'a Namer<'a>,
+    modules: Vec<LoadedModule>,
+    named: Vec<Named>,
+    accounts: Accounts<'a>,
+}
+
+/// What of some stacks nothing points to any more.
+pub(crate) struct Lost {
+    pub(crate) blocks: i64,
+    pub(crate) bytes: i64,
+    pub(crate) holder: Holder,
+}
+
+impl<'a> Holders<'a> {
+    /// Names the owners of all roots; none where nothing is to be named.
+    pub(crate) fn new(heap: &'a Heap, region: &'a RegionMap, namer: &'a Namer<'a>) -> Option<Self> {
+        let module = |module: &super::Module| LoadedModule {
+            path: module.path.clone(),
+            start: module.span.0,
+            end: module.span.1,
+            bias: module.bias,
+            seen: Some(heap.seen),
+        };
+        let modules: Vec<LoadedModule> = heap.modules.iter().map(module).collect();
+        let mut symbols = namer.symbols()?;
+        let mut known: HashMap<Key, u32> = HashMap::new();
+        let (mut named, mut owners, mut owned) = (Vec::new(), Vec::new(), Vec::new());
+        for root in &heap.roots.roots {
+            let (key, variable) = key(heap, &modules, &mut symbols, root);
+            let at = *known.entry(key.clone()).or_insert_with(|| {
+                owners.push(owner(&key, variable.as_ref()));
+                named.push(Named { key, variable });
+                owners.len() as u32 - 1
+            });
+            owned.push(at);
+        }
+        drop(symbols);
+        let accounts = Accounts::new(&heap.blocks, &heap.edges, &heap.roots.roots, owners, owned);
+        Some(Self { heap, region, namer, modules, named, accounts })
+    }
+
+    /// Who holds what was made on some stacks; none where nothing of it lives.
+    pub(crate) fn of(&self, stacks: &[u32], among: Among) -> Option<Holder> {
+        let account = self.accounts.of(&stacks.iter().copied().collect(), among)?;
+        Some(self.holder(&account))
+    }
+
+    /// What of some stacks nothing points to any more; none where something points to all of it.
+    pub(crate) fn lost(&self, stacks: &[u32]) -> Option<Lost> {
+        let lost = self.accounts.lost(&stacks.iter().copied().collect());
+        let holder = self.of(stacks, Among::Lost)?;
+        let bytes = lost.iter().map(|block| self.heap.blocks.get(*block).bytes as i64).sum();
+        Some(Lost { blocks: lost.len() as i64, bytes, holder })
+    }
+
+    fn holder(&self, account: &Account) -> Holder {
+        let mut holder = match account.by {
+            By::Owner(owner) => self.owner(owner, account),
+            By::Ring => Holder::new(HolderClass::Cycle, Confidence::Sure),
+            By::Lost { points_to_itself } => {
+                // A pointer of its own is a cycle of one, or the end of a list that it is the head of.
+                let confidence =
+                    if points_to_itself { Confidence::Possible } else { Confidence::Sure };
+                let class = if points_to_itself { HolderClass::Cycle } else { HolderClass::Lost };
+                Holder::new(class, confidence)
+            }
+        };
+        holder.hops = account.path.iter().map(|block| self.hop(*block)).collect();
+        holder.ring_blocks = account.ring_blocks;
+        holder.things = account.things;
+        holder.things_per_round = account.things_per_round;
+        holder.retained_bytes = account.retained_bytes;
+        holder.retained_blocks = account.retained_blocks;
+        holder.rounds = account.rounds;
+        holder.rounds_seen = account.rounds_seen;
+        holder.also.clone_from(&account.also);
+        holder
+    }
+
+    fn owner(&self, owner: u32, account: &Account) -> Holder {
+        let Named { key, variable } = &self.named[owner as usize];
+        let class = self.accounts.owner(owner).class;
+        let is_variable = matches!(
+            class,
+            HolderClass::Static | HolderClass::ThreadLocal | HolderClass::PthreadKey
+        );
+        let is_steady = account.rounds_seen + 1 >= account.rounds;
+        let confidence =
+            if is_variable && is_steady { Confidence::Sure } else { Confidence::Possible };
+        let mut holder = Holder::new(class, confidence);
+        match key {
+            Key::Static { module, name } => {
+                holder.name = Some(name.clone());
+                self.declare(&mut holder, *module, variable.as_ref());
+            }
+            Key::ThreadLocal { module, name, thread } => {
+                holder.name = Some(name.clone());
+                holder.thread = Some(thread.clone());
+                self.declare(&mut holder, *module, variable.as_ref());
+            }
+            Key::PthreadKey { key, thread } => {
+                holder.name = Some(key.to_string());
+                holder.thread = Some(thread.clone());
+            }
+            Key::Stack { thread } | Key::Control { thread } => holder.thread = Some(thread.clone()),
+            Key::Mapping { stack } => {
+                let made = self.namer.creation(self.region, &self.heap.program, *stack);
+                holder.site = made.and_then(|made| made.site);
+            }
+        }
+        holder
+    }
+
+    /// Adds where a variable is declared, and as what.
+    fn declare(&self, holder: &mut Holder, module: u16, variable: Option<&Variable>) {
+        let Some((variable, mut symbols)) = variable.zip(self.namer.symbols()) else { return };
+        let declared = symbols.declaration(&self.modules[usize::from(module)], variable);
+        holder.type_name = declared.type_name;
+        holder.site = declared.file.map(|file| self.namer.place(&file, declared.line));
+    }
+
+    fn hop(&self, block: u32) -> Hop {
+        let block = self.heap.blocks.get(block);
+        match self.namer.made(self.region, &self.heap.program, block.stack) {
+            Some((made_by, site)) => {
+                let mut hop = Hop::new(made_by, block.bytes);
+                hop.site = site;
+                hop
+            }
+            None => Hop::new("", block.bytes),
+        }
+    }
+}
+
+/// Who owns a root, with the variable where it is one.
+fn key(
+    heap: &Heap,
+    modules: &[LoadedModule],
+    symbols: &mut Symbolizer,
+    root: &Root,
+) -> (Key, Option<Variable>) {
+    let thread = |at: u16| heap.roots.threads[usize::from(at)].name.clone();
+    match root.place {
+        Place::Data { module } => {
+            let loaded = &modules[usize::from(module)];
+            let variable = symbols.static_at(loaded, root.at);
+            let unnamed = || loaded.offset_name(root.at);
+            let name = variable.as_ref().map_or_else(unnamed, |it| it.name.clone());
+            (Key::Static { module, name }, variable)
+        }
+        Place::Local { module, thread: at } => {
+            let loaded = &modules[usize::from(module)];
+            let variable = symbols.thread_local_at(loaded, root.at);
+            let unnamed = || format!("{} (thread-local +{:#x})", loaded.file_name(), root.at);
+            let name = variable.as_ref().map_or_else(unnamed, |it| it.name.clone());
+            (Key::ThreadLocal { module, name, thread: thread(at) }, variable)
+        }
+        Place::Key { thread: at, key } => (Key::PthreadKey { key, thread: thread(at) }, None),
+        Place::Stack { thread: at } => (Key::Stack { thread: thread(at) }, None),
+        Place::Control { thread: at } | Place::Register { thread: at } => {
+            (Key::Control { thread: thread(at) }, None)
+        }
+        Place::Mapping { stack } => (Key::Mapping { stack }, None),
+    }
+}
+
+/// What an owner is, and how early it is believed.
+fn owner(key: &Key, variable: Option<&Variable>) -> Owner {
+    let origin = variable.map(|variable| variable.origin);
+    // C libraries keep tables of all that they have made.
+    let of_origin = |user: u8, system: u8| match origin {
+        Some(Origin::User) => user,
+        Some(Origin::Dependency) => user + 1,
+        Some(Origin::Toolchain) => user + 2,
+        Some(Origin::System) | None => system,
+    };
+    let system = Owner::TELLING_MAX + 1;
+    let (class, rank) = match key {
+        Key::Static { .. } => (HolderClass::Static, of_origin(0, system)),
+        Key::ThreadLocal { .. } => (HolderClass::ThreadLocal, of_origin(3, 5)),
+        Key::PthreadKey { .. } => (HolderClass::PthreadKey, 6),
+        Key::Stack { .. } => (HolderClass::Stack, 7),
+        Key::Mapping { .. } => (HolderClass::Mapping, 8),
+        Key::Control { .. } => (HolderClass::Thread, system + 1),
+    };
+    Owner { class, rank }
+}

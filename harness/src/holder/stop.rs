@@ -1,0 +1,158 @@
+//! Every thread of a process stopped at one moment, with its registers (ptrace(2)).
+//!
+//! A thread is seized and interrupted, and asked for its registers until it has stopped: nobody needs to be
+//! waited for, so that whoever waits for the process as its parent is not in the way. The kernel takes
+//! requests from the thread alone that has seized, and lets all go when that thread ends, also those that
+//! would not stop: so a thread of its own does all of this (see [`super::look`]).
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::probe::{Unavailable, thread};
+use crate::settle::Backoff;
+
+/// How long threads may take to stop: one that waits in the kernel without being interruptible does not.
+const STOP: Duration = Duration::from_secs(2);
+/// How often the list of threads is read: one that was just made was not on it.
+const PASSES: usize = 8;
+
+/// A process whose threads all stand still, until this is dropped.
+pub(super) struct Stopped {
+    pub(super) threads: Vec<Thread>,
+}
+
+/// One of its threads.
+pub(super) struct Thread {
+    pub(super) tid: u32,
+    pub(super) name: String,
+    pub(super) registers: Registers,
+    /// The signal that it was about to be given.
+    signal: Option<Signal>,
+}
+
+/// The registers of a thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Registers {
+    /// By DWARF's numbers (System V ABI for x86-64, figure 3.36): the last is the instruction pointer.
+    pub(super) general: [u64; 17],
+    /// Where its thread-local storage and its control block are.
+    pub(super) thread_pointer: u64,
+}
+
+impl Registers {
+    pub(super) fn stack_pointer(&self) -> u64 {
+        self.general[7]
+    }
+}
+
+impl Stopped {
+    /// Stops a process.
+    pub(super) fn stop(pid: u32) -> Result<Self, Unavailable> {
+        let mut stopped = Self { threads: Vec::new() };
+        let mut known: Vec<u32> = Vec::new();
+        let mut backoff = Backoff::new(Instant::now() + STOP);
+        for _ in 0..PASSES {
+            let new: Vec<u32> =
+                thread::ids(pid)?.into_iter().filter(|tid| !known.contains(tid)).collect();
+            if new.is_empty() {
+                return match stopped.threads.is_empty() {
+                    true => Err(Unavailable::new("it has ended")),
+                    false => Ok(stopped),
+                };
+            }
+            let mut seized = Vec::new();
+            for tid in new {
+                known.push(tid);
+                match ptrace::seize(id(tid), Options::empty())
+                    .and_then(|()| ptrace::interrupt(id(tid)))
+                {
+                    Ok(()) => seized.push(tid),
+                    // It has just ended.
+                    Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(refused(errno)),
+                }
+            }
+            for tid in seized {
+                let name = crate::probe::thread::name(pid, tid).unwrap_or_default();
+                if let Some(registers) = registers(pid, tid, &mut backoff)? {
+                    let signal = pending(tid);
+                    stopped.threads.push(Thread { tid, name, registers, signal });
+                }
+            }
+        }
+        Err(Unavailable::new("it makes threads faster than they can be stopped"))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for thread in &self.threads {
+            // One that was killed meanwhile has gone.
+            let _ = ptrace::detach(id(thread.tid), thread.signal);
+        }
+    }
+}
+
+/// A thread's registers once it has stopped; none where it has ended instead.
+fn registers(pid: u32, tid: u32, backoff: &mut Backoff) -> Result<Option<Registers>, Unavailable> {
+    loop {
+        match read_registers(tid) {
+            Ok(registers) => return Ok(Some(registers)),
+            Err(Errno::ESRCH) => {
+                let alive = thread::ids(pid).is_ok_and(|ids| ids.contains(&tid));
+                if !alive {
+                    return Ok(None);
+                }
+            }
+            Err(errno) => return Err(refused(errno)),
+        }
+        if !backoff.pause() {
+            return Err(Unavailable::new("a thread of it did not stop (it waits in the kernel)"));
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn read_registers(tid: u32) -> Result<Registers, Errno> {
+    let now = ptrace::getregs(id(tid))?;
+    Ok(Registers {
+        general: [
+            now.rax, now.rdx, now.rcx, now.rbx, now.rsi, now.rdi, now.rbp, now.rsp, now.r8, now.r9,
+            now.r10, now.r11, now.r12, now.r13, now.r14, now.r15, now.rip,
+        ],
+        thread_pointer: now.fs_base,
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn read_registers(_tid: u32) -> Result<Registers, Errno> {
+    Err(Errno::ENOSYS)
+}
+
+/// The signal that a thread had stopped to be given, which it must not lose.
+fn pending(tid: u32) -> Option<Signal> {
+    /// `include/uapi/linux/ptrace.h`: an interruption of ours, in the second byte of the code.
+    const PTRACE_EVENT_STOP: i32 = 128;
+    let info = ptrace::getsiginfo(id(tid)).ok()?;
+    let is_ours = info.si_code >> 8 == PTRACE_EVENT_STOP;
+    if is_ours { None } else { Signal::try_from(info.si_signo).ok() }
+}
+
+fn refused(errno: Errno) -> Unavailable {
+    let why = match errno {
+        Errno::ENOSYS => "stopping a process and reading its registers is known for x86_64 alone".to_owned(),
+        Errno::EPERM => {
+            "the process could not be traced (ptrace: not permitted: a debugger holds it, kernel.yama.ptrace_scope is 2 or more, or a container's seccomp profile denies it)".to_owned()
+        }
+        errno => format!("the process could not be traced (ptrace: {})", errno.desc()),
+    };
+    Unavailable::new(why)
+}
+
+fn id(tid: u32) -> Pid {
+    Pid::from_raw(tid as i32)
+}

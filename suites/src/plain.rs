@@ -5,6 +5,7 @@
 //! | `leaky` | leave one thing of each kind that can be counted, beside twins that release it |
 //! | `habits` | look as if they leaked, and do not |
 //! | `outcomes` | end in every way there is; those that end the whole binary are ignored unless asked for |
+//! | `held` | leave memory behind, forgotten or still held by somebody |
 //! | `targets` | are in every sort of target that cargo tests |
 //!
 //! Here is what `leaky` leaves, and who removes it from the machine. Each leak has its twin,

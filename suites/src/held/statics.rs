@@ -31,18 +31,18 @@ pub(super) fn held() -> Vec<Held> {
             expect(removed.is_some_and(|engine| engine.is_of(cx.round())))
         }),
         Held::new("vec_in_once_lock", SOURCE, &[Static], |cx| {
-            let entry = Box::new(Engine::new(cx.round())); // MADE vec_in_once_lock
+            let entry = Engine::new(cx.round()).page.to_vec(); // MADE vec_in_once_lock
             lock(LOG.get_or_init(Mutex::default)).push(entry);
             Ok(())
         })
         .named(&["statics::LOG"])
-        .typed(&["OnceLock<", "Vec<", "Box<", "Engine"])
+        .typed(&["OnceLock<", "Vec<"])
         .declared()
         .clean(|cx| {
-            let entry = Box::new(Engine::new(cx.round()));
+            let entry = Engine::new(cx.round()).page.to_vec();
             let mut log = lock(LOG.get_or_init(Mutex::default));
             log.push(entry);
-            expect(log.pop().is_some_and(|engine| engine.is_of(cx.round())))
+            expect(log.pop().is_some_and(|entry| entry.len() == PAGE))
         }),
         Held::new("static_in_function", SOURCE, &[Static], |_cx| {
             let session = vec![1; PAGE]; // MADE static_in_function
@@ -111,7 +111,7 @@ pub(super) fn held() -> Vec<Held> {
 }
 
 static ENGINES: LazyLock<Mutex<HashMap<u32, Arc<Engine>>>> = LazyLock::new(Mutex::default); // HELD map_in_lazy_lock
-static LOG: OnceLock<Mutex<Vec<Box<Engine>>>> = OnceLock::new(); // HELD vec_in_once_lock
+static LOG: OnceLock<Mutex<Vec<Vec<u8>>>> = OnceLock::new(); // HELD vec_in_once_lock
 static INDEX: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new()); // HELD btree_map
 static QUEUE: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new()); // HELD vec_deque
 static HEAD: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut()); // HELD intrusive_list

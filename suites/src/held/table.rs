@@ -100,8 +100,7 @@ impl Row {
         let leaky = ran.trial(&held.leaky_case());
         let clean = held.clean_case().map(|case| ran.trial(&case));
         let (finding, others) = accused(held, leaky);
-        let answer = answer(held, leaky, finding, debug);
-        let (mut grade, mut faults) = answer;
+        let (mut grade, mut faults) = answer(held, leaky, finding, debug);
         for other in others.iter().filter_map(|other| other.holder.as_deref()) {
             // Whatever leaks beside it belongs to the same holder.
             let of_other = differences(held, other, Debug::Lines);
@@ -151,16 +150,22 @@ fn answer(
     let Some(holder) = finding.holder.as_deref() else {
         return missing("nobody has looked for its holder".to_owned());
     };
+    grade(held, holder, debug)
+}
+
+/// What an answer is worth, and where it differs from what must be said.
+fn grade(held: &Held, holder: &Holder, debug: Debug) -> (Grade, Vec<String>) {
     if holder.class == HolderClass::Unmeasured {
         return (Grade::Unmeasured, holder.reason.iter().cloned().collect());
     }
-    let faults = differences(held, holder, debug);
-    let inside = held.around().filter(|line| {
-        let outer = holder.hops.first().and_then(|hop| hop.site.as_ref());
-        holder.class.is_lost() && !is_at(outer, held, *line)
-    });
-    let inside = inside.map(|line| format!("its way does not begin at line {line}"));
-    let faults: Vec<String> = faults.into_iter().chain(inside).collect();
+    let mut faults = differences(held, holder, debug);
+    let outer = holder.hops.first().and_then(|hop| hop.site.as_ref());
+    if let Some(line) = held.around()
+        && holder.class.is_lost()
+        && !is_at(outer, held, line)
+    {
+        faults.push(format!("its way does not begin at line {line}"));
+    }
     let grade = match (faults.is_empty(), holder.confidence) {
         (true, _) => Grade::Right,
         (false, Confidence::Possible) => Grade::Possible,
@@ -244,4 +249,67 @@ fn told(holder: &Holder) -> String {
         text = format!("possibly {text}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Held {
+        all().into_iter().find(|held| held.name == name).unwrap()
+    }
+
+    /// What is true of the case `map_in_lazy_lock`.
+    fn truth(held: &Held) -> Holder {
+        let mut holder = Holder::new(HolderClass::Static, Confidence::Sure);
+        holder.name = Some("watertight_suites::held::statics::ENGINES".to_owned());
+        holder.type_name = Some("LazyLock<Mutex<HashMap<u32, Arc<Engine>>>>".to_owned());
+        holder.site = held.declaration().map(|line| Frame::new(held.source.file, line, ""));
+        holder
+    }
+
+    /// What the truth is worth when somebody has changed it.
+    fn changed(debug: Debug, change: fn(&mut Holder)) -> Grade {
+        let held = named("map_in_lazy_lock");
+        let mut holder = truth(&held);
+        change(&mut holder);
+        grade(&held, &holder, debug).0
+    }
+
+    #[test]
+    fn the_truth_is_right_and_another_holder_is_wrong() {
+        assert_eq!(changed(Debug::Full, |_| ()), Grade::Right);
+        let other = |it: &mut Holder| it.name = Some("held::statics::LOG".to_owned());
+        assert_eq!(changed(Debug::Lines, other), Grade::Wrong);
+        assert_eq!(changed(Debug::Lines, |it| it.class = HolderClass::Lost), Grade::Wrong);
+        let unsure = |it: &mut Holder| {
+            it.class = HolderClass::Stack;
+            it.confidence = Confidence::Possible;
+        };
+        assert_eq!(changed(Debug::Lines, unsure), Grade::Possible);
+        let unknown = |it: &mut Holder| *it = Holder::unmeasured("nobody may trace it");
+        assert_eq!(changed(Debug::Full, unknown), Grade::Unmeasured);
+    }
+
+    #[test]
+    fn type_and_line_must_be_told_where_they_are_known_and_be_true_everywhere() {
+        let bare = |it: &mut Holder| (it.type_name, it.site) = (None, None);
+        assert_eq!(changed(Debug::Lines, bare), Grade::Right);
+        assert_eq!(changed(Debug::Full, bare), Grade::Wrong);
+        let elsewhere = |it: &mut Holder| it.site = Some(Frame::new("src/lib.rs", 1, ""));
+        assert_eq!(changed(Debug::Lines, elsewhere), Grade::Wrong);
+        let other = |it: &mut Holder| it.type_name = Some("Mutex<Vec<u8>>".to_owned());
+        assert_eq!(changed(Debug::Lines, other), Grade::Wrong);
+    }
+
+    #[test]
+    fn the_way_to_what_lies_in_a_lost_block_begins_there() {
+        let held = named("inside_forgotten_box");
+        let mut holder = Holder::new(HolderClass::Lost, Confidence::Sure);
+        assert_eq!(grade(&held, &holder, Debug::Full).0, Grade::Wrong);
+        let mut outer = watertight_report::model::Hop::new("Box<Outer>::new", 504);
+        outer.site = held.around().map(|line| Frame::new(held.source.file, line, ""));
+        holder.hops.push(outer);
+        assert_eq!(grade(&held, &holder, Debug::Full).0, Grade::Right);
+    }
 }

@@ -18,6 +18,7 @@ mod nextest;
 mod blind;
 mod places;
 mod heap;
+mod held;
 mod network;
 
 use std::path::Path;

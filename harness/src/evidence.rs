@@ -8,6 +8,7 @@ mod stairs;
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use watertight_report::model::{Net as NetRecord, Outcome, Resource, Unmeasured};
 
@@ -82,16 +83,36 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     evidence
 }
 
-/// Whether so much lives at the end of an unedited program that it is worth another run, with stacks: over
-/// its budget, or more than the program's floor. What std reads to print a panic is no matter.
+/// Blocks that libtest and std keep at the end of a test that keeps none: what is known of the test, and of its
+/// thread.
+const LIBTEST_BLOCKS: i64 = 3;
+/// A test that takes no longer than this is run again for any block that it keeps.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// What lives on the heap at the end of an unedited program, where that may be looked into: bytes and blocks.
+/// What std reads to print a panic is no matter.
+fn lives(part: &Part<'_>, evidence: &Evidence) -> Option<(i64, i64)> {
+    let heap = evidence.heap.as_ref().filter(|_| evidence.unedited)?;
+    let grown = |series: &[i64]| series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
+    let has_panicked = panic_message(&part.seen.output).is_some();
+    (!has_panicked).then(|| (grown(&heap.bytes), grown(&heap.blocks)))
+}
+
+/// Whether so much lives at the end of an unedited program that it is listed: over its budget, or more than
+/// the program's floor.
 fn retains_much(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
-    let Some(heap) = evidence.heap.as_ref().filter(|_| evidence.unedited) else { return false };
-    let lives = heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
     let enough = match case.budget.allowed(Resource::Heap) as i64 {
         0 => part.seen.heap_floor_bytes,
         allowed => allowed,
     };
-    lives > enough && panic_message(&part.seen.output).is_none()
+    lives(part, evidence).is_some_and(|(bytes, _)| bytes > enough)
+}
+
+/// Whether what lives at the end of an unedited program is worth another run, with stacks: it is listed, or
+/// some of it may have been forgotten.
+fn may_have_lost(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
+    let some = lives(part, evidence).is_some_and(|(_, blocks)| blocks > LIBTEST_BLOCKS);
+    retains_much(case, part, evidence) || some && part.seen.duration <= SHORT
 }
 
 /// What lives at the end of an unedited program and was allocated by its test, by site.
@@ -126,7 +147,7 @@ pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) ->
     let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     let others = steady || descendants.iter().any(|descendant| descendant.heap_rises());
     own_heap_grows(case, evidence)
-        || retains_much(case, part, evidence)
+        || may_have_lost(case, part, evidence)
         || part.takes_rest && others
         || judge::holds_unnamed_lock(evidence)
         || has_unseen_descriptors(evidence)
@@ -160,8 +181,11 @@ pub(crate) fn explain(
     namer: &Namer<'_>,
 ) {
     let seen = explained.seen;
-    if retains_much(case, explained, evidence) {
+    if lives(explained, evidence).is_some() {
         evidence.retained = retained(explained, namer);
+        if !retains_much(case, explained, evidence) {
+            evidence.retained.retain(HeapGroup::is_lost);
+        }
     }
     if own_heap_grows(case, evidence)
         && let (Some(heap), Some(region)) = (&mut evidence.heap, &seen.region)

@@ -148,10 +148,8 @@ impl Symbolizer {
             });
             let typed = typed.filter(|typed| typed.len() == frames.len());
             let typed = typed.unwrap_or_else(|| vec![None; frames.len()]);
-            let written = frames
-                .iter()
-                .zip(typed)
-                .map(|(frame, typed)| typed.unwrap_or_else(|| call::by_symbol(&frame.function)));
+            let written = frames.iter().zip(typed);
+            let written = written.map(|(frame, known)| call::written(&frame.function, known));
             calls.extend(written);
         }
         calls

@@ -31,8 +31,10 @@ pub(super) struct Module {
     pub(super) span: (u64, u64),
     /// The number of its thread-local storage, and its size in bytes.
     pub(super) tls: Option<(u64, u64)>,
-    /// Whether it is the C library or its dynamic linker.
+    /// Whether it is the C library.
     pub(super) is_libc: bool,
+    /// Whether it is the dynamic linker.
+    pub(super) is_linker: bool,
 }
 
 /// Where the C library keeps what of a thread, in bytes.
@@ -107,10 +109,10 @@ impl Module {
             }
         }
         let name = path.file_name().unwrap_or_default().as_bytes();
-        let is_libc = name.starts_with(b"libc.so")
-            || name.starts_with(b"ld-linux")
-            || name.starts_with(b"libc-2.");
-        Self { path, bias, data, span, tls, is_libc }
+        let starts = |names: &[&str]| names.iter().any(|start| name.starts_with(start.as_bytes()));
+        let (is_libc, is_linker) =
+            (starts(&["libc.so", "libc-2."]), starts(&["ld-linux", "ld-2."]));
+        Self { path, bias, data, span, tls, is_libc, is_linker }
     }
 }
 

@@ -6,6 +6,7 @@ use watertight_report::model::{Confidence, Holder, HolderClass, Hop};
 
 use super::Heap;
 use super::account::{Account, Accounts, Among, By, Owner};
+use super::module::Module;
 use super::root::{Place, Root};
 use crate::explain::Namer;
 use crate::region::RegionMap;
@@ -48,7 +49,7 @@ pub(crate) struct Lost {
 impl<'a> Holders<'a> {
     /// Names the owners of all roots; none where nothing is to be named.
     pub(crate) fn new(heap: &'a Heap, region: &'a RegionMap, namer: &'a Namer<'a>) -> Option<Self> {
-        let module = |module: &super::Module| LoadedModule {
+        let module = |module: &Module| LoadedModule {
             path: module.path.clone(),
             start: module.span.0,
             end: module.span.1,
@@ -81,10 +82,22 @@ impl<'a> Holders<'a> {
 
     /// What of some stacks nothing points to any more; none where something points to all of it.
     pub(crate) fn lost(&self, stacks: &[u32]) -> Option<Lost> {
+        let stacks: Vec<u32> = stacks.iter().copied().filter(|it| !self.is_linkers(*it)).collect();
         let lost = self.accounts.lost(&stacks.iter().copied().collect());
-        let holder = self.of(stacks, Among::Lost)?;
+        let holder = self.of(&stacks, Among::Lost)?;
         let bytes = lost.iter().map(|block| self.heap.blocks.get(*block).bytes as i64).sum();
         Some(Lost { blocks: lost.len() as i64, bytes, holder })
+    }
+
+    /// Whether the dynamic linker has made what a stack made: it keeps a thread's table of thread-local
+    /// storage with the thread's stack, for the next thread, in memory that is not looked at.
+    fn is_linkers(&self, stack: u32) -> bool {
+        let holds =
+            |module: &&Module, address: u64| (module.span.0..module.span.1).contains(&address);
+        let module =
+            |address: &u64| self.heap.modules.iter().find(|module| holds(module, *address));
+        // The innermost frames are the agent's, which is none of the modules.
+        self.region.stack(stack).iter().find_map(module).is_some_and(|module| module.is_linker)
     }
 
     fn holder(&self, account: &Account) -> Holder {

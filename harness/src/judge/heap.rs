@@ -110,7 +110,8 @@ pub(super) fn judge_retained(groups: &[HeapGroup], budget: &Budget, atoms: &mut 
     };
     atoms.extend(groups.iter().map(|group| {
         let count = group.blocks.last().unwrap_or(&0) - group.blocks.first().unwrap_or(&0);
-        let status = if group.is_lost() { Status::Leak } else { status };
+        let is_leak = group.is_lost() && status == Status::Unconfirmed;
+        let status = if is_leak { Status::Leak } else { status };
         let growth = group.growth();
         let mut atom = Atom::new(status, Resource::Heap, blocks_text(count), growth, growth)
             .made(Some(group.creation.clone()));
@@ -158,7 +159,7 @@ impl HeapGroup {
     }
 
     /// Whether nothing that the program can reach points to it any more: nobody can ever free it.
-    fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.holder
             .as_ref()
             .is_some_and(|it| it.class.is_lost() && it.confidence == Confidence::Sure)

@@ -7,55 +7,94 @@ use super::debug::{Entry, Indexed};
 use super::image::Reader;
 use super::type_name::short;
 
-/// What is known of a call's name by its debug information: names around it, outermost first, each with
-/// whether it is a type.
-pub(super) fn by_path(path: &[(String, bool)]) -> Option<String> {
-    let [.., (around, is_type), (function, _)] = path else {
-        return path.last().map(|(function, _)| function.clone());
-    };
-    let function = function.split('<').next().filter(|name| !name.is_empty())?;
-    // What an implementation is of is not told there.
-    if around.starts_with("{impl") || function.starts_with('{') {
-        return None;
-    }
-    let around = if *is_type { short(around) } else { around.clone() };
-    Some(format!("{around}::{function}"))
+/// What debug information knows of a call's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Call {
+    Written(String),
+    /// What an implementation is of is not told there, but what its parameters stand for is.
+    Parameters(String),
 }
 
-/// The same by its symbol: `alloc::sync::Arc<T>::new` as `Arc<T>::new`.
-pub(super) fn by_symbol(function: &str) -> String {
-    const KEPT: usize = 2;
+/// A call by the names around its function, outermost first, each with whether it is a type.
+pub(super) fn by_path(path: &[(String, bool)]) -> Option<Call> {
+    let (full, around) = path.split_last().map(|((full, _), around)| (full, around))?;
+    let function =
+        full.split('<').next().filter(|name| !name.is_empty() && !name.starts_with('{'))?;
+    match around.last() {
+        Some((around, true)) => Some(Call::Written(format!("{}::{function}", short(around)))),
+        Some((around, false)) if around.starts_with("{impl") => {
+            let parameters = full.strip_prefix(function)?.strip_prefix('<')?.strip_suffix('>')?;
+            Some(Call::Parameters(parameters.to_owned()))
+        }
+        _ => {
+            let names = around.iter().map(|(name, _)| name.as_str()).chain([function]);
+            Some(Call::Written(names.collect::<Vec<_>>().join("::")))
+        }
+    }
+}
+
+/// A call by its symbol, as far as debug information does not know better.
+pub(super) fn written(function: &str, known: Option<Call>) -> String {
+    match known {
+        Some(Call::Written(written)) => written,
+        Some(Call::Parameters(parameters)) => with_parameters(&by_symbol(function), &parameters),
+        None => by_symbol(function),
+    }
+}
+
+/// `Box<T>::new` with what `T` stands for: those of a type come first.
+fn with_parameters(call: &str, parameters: &str) -> String {
+    let is_letter = |name: &str| name.len() == 1 && name.chars().all(|it| it.is_ascii_uppercase());
+    let open = call.find('<').zip(call.find('>')).filter(|(start, end)| start < end);
+    let Some((start, end)) = open else { return call.to_owned() };
+    let names: Vec<&str> = call[start + 1..end].split(',').map(str::trim).collect();
+    let short = short(parameters);
+    let known: Vec<&str> = parts(&short, b',').into_iter().map(str::trim).collect();
+    if !names.iter().all(|name| is_letter(name)) || known.is_empty() {
+        return call.to_owned();
+    }
+    let known = &known[..known.len().min(names.len())];
+    format!("{}<{}>{}", &call[..start], known.join(", "), &call[end + 1..])
+}
+
+/// `alloc::sync::Arc<T>::new` as `Arc<T>::new`; a function of no type keeps its whole path.
+fn by_symbol(function: &str) -> String {
+    let parts: Vec<&str> =
+        parts(function, b':').into_iter().filter(|part| !part.is_empty()).collect();
+    // Generics of a function stand behind it as a part of their own.
+    let is_generics =
+        |part: &&str| part.starts_with('<') && part.ends_with('>') && !part.contains(" as ");
+    let is_first = |at: usize| at == 0;
+    let kept = parts.iter().enumerate().filter(|(at, part)| is_first(*at) || !is_generics(part));
+    let parts: Vec<&str> = kept.map(|(_, part)| *part).collect();
+    let is_type = |part: &&str| {
+        part.contains('<') || part.starts_with(|first: char| first.is_ascii_uppercase())
+    };
+    let from = parts.iter().position(is_type).unwrap_or(0);
+    parts[from..].iter().map(|part| shown(part)).collect::<Vec<_>>().join("::")
+}
+
+/// Cut at each `separator` that is in no brackets; colons come in pairs and leave empty parts.
+fn parts(text: &str, separator: u8) -> Vec<&str> {
     let mut depth = 0i32;
-    let mut starts = vec![0];
-    let bytes = function.as_bytes();
+    let mut start = 0;
+    let mut parts = Vec::new();
+    let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
         match byte {
             b'<' | b'(' | b'[' | b'{' => depth += 1,
             // Not that of `->`.
             b'>' if at > 0 && bytes[at - 1] == b'-' => {}
             b'>' | b')' | b']' | b'}' => depth -= 1,
-            b':' if depth == 0 && at > 0 && bytes[at - 1] == b':' => starts.push(at + 1),
+            byte if *byte == separator && depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
             _ => {}
         }
     }
-    let parts: Vec<&str> = starts
-        .iter()
-        .zip(starts.iter().skip(1).map(|next| next - 2).chain([function.len()]))
-        .map(|(start, end)| &function[*start..end])
-        .collect();
-    // A closure says nothing without what it is in, and generics of the function are not written.
-    let named = parts
-        .iter()
-        .filter(|part| !part.starts_with("{closure") && !part.starts_with("{{closure"))
-        .count();
-    let closures = parts.len() - named;
-    let parts: Vec<&str> = parts
-        .into_iter()
-        .filter(|part| !part.starts_with('<') || !part.ends_with('>') || part.contains(" as "))
-        .collect();
-    let from = parts.len().saturating_sub(KEPT + closures);
-    let shown: Vec<String> = parts[from..].iter().map(|part| shown(part)).collect();
-    shown.join("::")
+    parts.push(&text[start..]);
+    parts
 }
 
 /// One part of a path; of `<Vec<T> as Clone>` the type.
@@ -117,39 +156,47 @@ mod tests {
 
     #[test]
     fn a_call_is_written_as_in_the_source() {
-        for (symbol, written) in [
+        for (symbol, call) in [
             ("alloc::sync::Arc<T>::new", "Arc<T>::new"),
             ("std::collections::hash::map::HashMap<K,V,S>::insert", "HashMap<K,V,S>::insert"),
             ("<alloc::vec::Vec<T> as core::clone::Clone>::clone", "Vec<T>::clone"),
-            ("std::fs::read", "fs::read"),
+            ("std::fs::read", "std::fs::read"),
+            ("std::thread::functions::spawn", "std::thread::functions::spawn"),
             ("sqlite3MemMalloc", "sqlite3MemMalloc"),
             ("app::run::{{closure}}", "app::run::{{closure}}"),
             ("<alloc::boxed::Box<app::Engine>>::new", "Box<Engine>::new"),
             ("alloc::boxed::Box::<[u8]>::new_uninit_slice", "Box::new_uninit_slice"),
+            ("rusqlite::Connection::open_in_memory", "Connection::open_in_memory"),
             ("", ""),
         ] {
-            assert_eq!(by_symbol(symbol), written, "{symbol}");
+            assert_eq!(written(symbol, None), call, "{symbol}");
         }
     }
 
     #[test]
     fn types_come_from_what_is_around_a_function() {
-        let path = |names: &[(&str, bool)]| {
+        let call = |symbol: &str, names: &[(&str, bool)]| {
             let names: Vec<(String, bool)> =
                 names.iter().map(|(name, is)| ((*name).to_owned(), *is)).collect();
-            by_path(&names)
+            written(symbol, by_path(&names))
         };
         let arc = "Arc<app::Engine, alloc::alloc::Global>";
+        let path = [("alloc", false), ("sync", false), (arc, true), ("new<app::Engine>", false)];
+        assert_eq!(call("alloc::sync::Arc<T>::new", &path), "Arc<Engine>::new");
+        let path = [("std", false), ("fs", false), ("read<&str>", false)];
+        assert_eq!(call("std::fs::read", &path), "std::fs::read");
+        let path = [
+            ("alloc", false),
+            ("boxed", false),
+            ("{impl#0}", false),
+            ("new<[app::Row; 64]>", false),
+        ];
+        assert_eq!(call("alloc::boxed::Box<T>::new", &path), "Box<[Row; 64]>::new");
+        let path = [("alloc", false), ("{impl#3}", false), ("from", false)];
         assert_eq!(
-            path(&[("alloc", false), ("sync", false), (arc, true), ("new<app::Engine>", false)])
-                .as_deref(),
-            Some("Arc<Engine>::new")
+            call("<alloc::vec::Vec<T> as core::convert::From<T>>::from", &path),
+            "Vec<T>::from"
         );
-        assert_eq!(
-            path(&[("std", false), ("fs", false), ("read<&str>", false)]).as_deref(),
-            Some("fs::read")
-        );
-        assert_eq!(path(&[("alloc", false), ("{impl#3}", false), ("from", false)]), None);
-        assert_eq!(path(&[("malloc", false)]).as_deref(), Some("malloc"));
+        assert_eq!(call("malloc", &[("malloc", false)]), "malloc");
     }
 }

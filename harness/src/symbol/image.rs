@@ -15,7 +15,7 @@ use object::{CompressionFormat, Object, ObjectSection, SymbolKind};
 
 use super::Version;
 use super::bytes::Bytes;
-use super::call;
+use super::call::{self, Call};
 use super::debug::Debug;
 use super::function::{demangle, is_bare};
 use super::index::{Found, SymbolIndex};
@@ -109,7 +109,7 @@ impl Image {
 
     /// How the calls are written whose frames are at an address, innermost first: none where its debug
     /// info does not tell.
-    pub(super) fn calls(&self, address: u64) -> Vec<Option<String>> {
+    pub(super) fn calls(&self, address: u64) -> Vec<Option<Call>> {
         let calls = || {
             let (units, debug) = (self.units()?, self.lines()?);
             let unit = debug.find_dwarf_and_unit(address).skip_all_loads()?;

@@ -1,5 +1,7 @@
 //! Types as a person writes them: without the paths of their parts, and without parameters that nobody gives.
 
+use std::borrow::Cow;
+
 /// Parameters that have these values by default.
 const DEFAULTS: [&str; 3] = ["Global", "RandomState", "DefaultHashBuilder"];
 
@@ -61,13 +63,17 @@ fn drop_default(out: &mut String) {
 }
 
 /// What a static that is made on first use holds, and a thread-local: the storage around it is the library's.
-pub(super) fn without_storage(name: &str) -> &str {
+pub(super) fn without_storage(name: &str) -> Cow<'_, str> {
     const STORAGES: [&str; 2] = ["LazyStorage<", "EagerStorage<"];
+    // What makes it is the second parameter of a static's.
+    let made = name.split_once(", fn() -> ").filter(|_| name.starts_with("LazyLock<"));
+    if let Some((made, _)) = made {
+        return Cow::Owned(format!("{made}>"));
+    }
     let inner = STORAGES.iter().find_map(|storage| name.strip_prefix(storage)?.strip_suffix('>'));
-    // The state of its destructor is the second parameter.
-    inner.map_or(name, |inner| {
-        inner.strip_suffix(", ()").or(inner.strip_suffix(", !")).unwrap_or(inner)
-    })
+    // The state of its destructor is that of a thread-local's.
+    let inner = inner.map(|it| it.strip_suffix(", ()").or(it.strip_suffix(", !")).unwrap_or(it));
+    Cow::Borrowed(inner.unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -103,5 +109,9 @@ mod tests {
         assert_eq!(without_storage("LazyStorage<RefCell<Vec<u8>>, ()>"), "RefCell<Vec<u8>>");
         assert_eq!(without_storage("EagerStorage<RefCell<Vec<u8>>>"), "RefCell<Vec<u8>>");
         assert_eq!(without_storage("Mutex<Vec<u8>>"), "Mutex<Vec<u8>>");
+        assert_eq!(
+            without_storage("LazyLock<Mutex<u8>, fn() -> Mutex<u8>>"),
+            "LazyLock<Mutex<u8>>"
+        );
     }
 }

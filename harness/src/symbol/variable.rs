@@ -91,7 +91,7 @@ impl Symbolizer {
         Declaration {
             file: declared.file,
             line: declared.line,
-            type_name: type_name.map(|name| without_storage(&name).to_owned()),
+            type_name: type_name.map(|name| without_storage(&name).into_owned()),
         }
     }
 }

@@ -102,8 +102,7 @@ fn show(columns: &[Column<'_>]) {
 fn cell(column: &Column<'_>, name: &str) -> String {
     let mut answers: BTreeMap<(Grade, &str), u32> = BTreeMap::new();
     for row in column.rows.iter().filter(|row| row.name == name) {
-        let class = row.said.split_whitespace().find(|word| *word != "possibly");
-        *answers.entry((row.grade, class.unwrap_or_default())).or_default() += 1;
+        *answers.entry((row.grade, class(&row.said))).or_default() += 1;
     }
     let differ = answers.len() > 1;
     let tell = |((grade, class), count): (&(Grade, &str), &u32)| match differ {
@@ -111,4 +110,11 @@ fn cell(column: &Column<'_>, name: &str) -> String {
         false => format!("{grade} ({class})"),
     };
     answers.iter().map(tell).collect::<Vec<_>>().join(", ")
+}
+
+/// The beginning of an answer: whether it is sure of itself, and the class.
+fn class(said: &str) -> &str {
+    let doubt = said.strip_prefix("possibly ").map_or(0, |rest| said.len() - rest.len());
+    let end = said[doubt..].find(' ').map_or(said.len(), |at| doubt + at);
+    &said[..end]
 }

@@ -14,16 +14,18 @@ use crate::kinds::lose;
 
 const SOURCE: Source = source!("lost.rs");
 
+// Of two closures that are the same to the byte an optimiser keeps one, with the line of either: so the
+// twins of those here fill their blocks with something else.
 pub(super) fn held() -> Vec<Held> {
     vec![
         Held::new("rc_cycle_of_two", SOURCE, &[Cycle], |_cx| {
-            let [first, second] = [(); 2].map(|()| Rc::new(Node::default())); // MADE rc_cycle_of_two
+            let [first, second] = [1; 2].map(|byte| Rc::new(Node::new(byte))); // MADE rc_cycle_of_two
             first.points_to(&second);
             second.points_to(&first);
             Ok(())
         })
         .clean(|_cx| {
-            let [first, second] = [(); 2].map(|()| Rc::new(Node::default()));
+            let [first, second] = [2; 2].map(|byte| Rc::new(Node::new(!byte)));
             first.points_to(&second);
             second.points_to(&first);
             // Somebody has to open the cycle.
@@ -31,23 +33,23 @@ pub(super) fn held() -> Vec<Held> {
             Ok(())
         }),
         Held::new("arc_cycle_of_three", SOURCE, &[Cycle], |_cx| {
-            let nodes = [(); 3].map(|()| Arc::new(Shared::default())); // MADE arc_cycle_of_three
+            let nodes = [1; 3].map(|byte| Arc::new(Shared::new(byte))); // MADE arc_cycle_of_three
             Shared::join(&nodes);
             Ok(())
         })
         .clean(|_cx| {
-            let nodes = [(); 3].map(|()| Arc::new(Shared::default()));
+            let nodes = [2; 3].map(|byte| Arc::new(Shared::new(!byte)));
             Shared::join(&nodes);
             lock(&nodes[0].next).take();
             Ok(())
         }),
         Held::new("rc_cycle_of_one", SOURCE, &[Cycle], |_cx| {
-            let node = Rc::new(Node::default()); // MADE rc_cycle_of_one
+            let node = Rc::new(Node::new(1)); // MADE rc_cycle_of_one
             node.points_to(&node);
             Ok(())
         })
         .clean(|_cx| {
-            let node = Rc::new(Node::default());
+            let node = Rc::new(Node::new(2));
             node.points_to(&node);
             node.next.take();
             Ok(())
@@ -115,14 +117,12 @@ struct Node {
 }
 
 impl Node {
+    fn new(byte: u8) -> Self {
+        Self { next: RefCell::new(None), _load: [byte; PAGE] }
+    }
+
     fn points_to(&self, other: &Rc<Node>) {
         *self.next.borrow_mut() = Some(black_box(Rc::clone(other)));
-    }
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Self { next: RefCell::new(None), _load: [1; PAGE] }
     }
 }
 
@@ -133,17 +133,15 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(byte: u8) -> Self {
+        Self { next: Mutex::new(None), _load: [byte; PAGE] }
+    }
+
     /// Has each point to the next, and the last to the first.
     fn join(nodes: &[Arc<Self>]) {
         for (node, next) in nodes.iter().zip(nodes.iter().cycle().skip(1)) {
             *lock(&node.next) = Some(black_box(Arc::clone(next)));
         }
-    }
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { next: Mutex::new(None), _load: [1; PAGE] }
     }
 }
 

@@ -176,7 +176,9 @@ fn grade(held: &Held, holder: &Holder, debug: Debug) -> (Grade, Vec<String>) {
 
 /// Where a holder is not what it must be.
 fn differences(held: &Held, holder: &Holder, debug: Debug) -> Vec<String> {
-    if !held.classes.contains(&holder.class) {
+    // Of a stack no more is said than that only where no variable can be known.
+    let is_vague = holder.class == HolderClass::Stack && debug == Debug::Full;
+    if !held.classes.contains(&holder.class) || is_vague {
         return vec![format!("its class is {:?}", holder.class)];
     }
     let mut faults = Vec::new();

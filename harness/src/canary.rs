@@ -1,6 +1,8 @@
 //! Canaries: at the start of every run each probe is shown a planted leak in a throw-away child. The
 //! check that the check ran: a probe that does not see its plant is blind, and blind is never clean.
 
+pub(crate) mod holder;
+
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,7 +23,7 @@ use crate::run::Run;
 use crate::trial::Part;
 
 /// The canary's number in place of a case's.
-pub(crate) const CASE: u32 = u32::MAX;
+const CASE: u32 = u32::MAX;
 /// Rounds of planting: heap needs one to warm up and three that agree.
 const ROUNDS: u32 = 4;
 /// How often everything was planted.
@@ -31,8 +33,17 @@ const MAPPED_BYTES: usize = 4096;
 /// Size of the planted heap block, through the program's own allocator.
 const BLOCK_BYTES: usize = 64;
 
+/// The canary that a number stands for in place of a case's.
+pub(crate) fn of(number: u32) -> Option<Case> {
+    match number {
+        CASE => Some(case()),
+        holder::CASE => Some(holder::case()),
+        _ => None,
+    }
+}
+
 /// A case that leaks one of everything in every round.
-pub(crate) fn case() -> Case {
+fn case() -> Case {
     let mut case = declared();
     case.special = Some(CASE);
     case.allow(Resource::TimeWait, 0).rss_max(1)

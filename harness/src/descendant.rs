@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
+use crate::holder::{self, Looked};
 use crate::pidfd::peer_has_closed;
 use crate::probe::fd::Descriptor;
 use crate::probe::state::limit;
@@ -51,6 +52,10 @@ pub(crate) struct Descendant {
     fds: HashMap<u32, Stair>,
     /// The same for heap blocks, in explain runs.
     blocks: HashMap<u32, Stair>,
+    /// Its heap when one of these was last a staircase, and who points to whom.
+    pub(crate) looked: Option<Looked>,
+    /// The sample from which on that is to be looked at.
+    next_look: u32,
     first_sample: u32,
     last_sample: u32,
     /// When those were taken.
@@ -144,6 +149,8 @@ impl Descendant {
             clients: Vec::new(),
             fds: HashMap::new(),
             blocks: HashMap::new(),
+            looked: None,
+            next_look: number,
             first_sample: number,
             last_sample: number,
             seen: (Instant::now(), Instant::now()),
@@ -201,6 +208,22 @@ impl Descendant {
         }
         if !suspects.is_empty() {
             self.confirm(&suspects);
+        }
+        self.look(number);
+    }
+
+    /// Looks who holds its heap, where that is a staircase. It stands still meanwhile, so twice as late each
+    /// time: it need not be the very last moment.
+    fn look(&mut self, number: u32) {
+        let is_staircase = |stair: &Stair| stair.is_staircase(self.first_sample, number);
+        if number < self.next_look || !self.blocks.values().any(is_staircase) {
+            return;
+        }
+        self.next_look = number + (number - self.first_sample).max(1);
+        let looked = holder::look_at(self.pid, &self.region);
+        // A look that came too late leaves what an earlier one has seen.
+        if !matches!((&looked, &self.looked), (Some(Err(_)), Some(Ok(_)))) {
+            self.looked = looked;
         }
     }
 

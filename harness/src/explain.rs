@@ -13,6 +13,8 @@ use crate::symbol::{LoadedModule, Project, Symbol, Symbolizer, package_of};
 
 /// Names the stacks of one trial's processes.
 pub(crate) struct Namer<'a> {
+    /// Whose names these are; none for a program that is watched.
+    run: Option<&'a Run>,
     /// None for one that names nothing.
     symbols: Option<&'a Mutex<Symbolizer>>,
     project: Project,
@@ -26,6 +28,7 @@ impl<'a> Namer<'a> {
     /// Sites are looked for in `package` first.
     pub(crate) fn new(run: &'a Run, package: &Path) -> Self {
         Self {
+            run: Some(run),
             symbols: Some(&run.symbols),
             project: Project::of(package).tested_by(&run.subjects.program),
             program: run.subjects.program.clone(),
@@ -47,13 +50,19 @@ impl<'a> Namer<'a> {
         let package = package_of(named).unwrap_or_else(|| program.to_owned());
         drop(symbolizer);
         let project = Project::of(&package).tested_by(program);
-        Self { symbols: Some(symbols), project, program: program.to_owned(), by_function: true }
+        Self {
+            run: None,
+            symbols: Some(symbols),
+            project,
+            program: program.to_owned(),
+            by_function: true,
+        }
     }
 
     /// Names nothing: for whoever wants to know only that something is there.
     pub(crate) fn silent() -> Self {
         let project = Project::of(Path::new("/"));
-        Self { symbols: None, project, program: PathBuf::new(), by_function: false }
+        Self { run: None, symbols: None, project, program: PathBuf::new(), by_function: false }
     }
 
     /// Where stack `id` of the test's own process was made.
@@ -79,6 +88,11 @@ impl<'a> Namer<'a> {
             via: site.via.and_then(frame),
             stack: stack.iter().map(|symbol| self.frame(symbol)).collect(),
         })
+    }
+
+    /// Why holders cannot be told in this run.
+    pub(crate) fn holders_blind(&self) -> Option<&str> {
+        self.run.and_then(Run::holders_blind)
     }
 
     /// The symbols, while they are asked for; none for one that names nothing.
@@ -123,7 +137,7 @@ impl<'a> Namer<'a> {
         Some(Frame::new("", 0, function.as_str()))
     }
 
-    fn frame(&self, symbol: &Symbol) -> Frame {
+    pub(crate) fn frame(&self, symbol: &Symbol) -> Frame {
         let file = symbol
             .file
             .as_deref()

@@ -21,6 +21,7 @@
 mod account;
 mod block;
 mod graph;
+mod local;
 mod memory;
 mod module;
 mod name;
@@ -37,7 +38,7 @@ use module::Module;
 use root::Roots;
 use stop::Stopped;
 
-use crate::probe::Unavailable;
+use crate::probe::{Unavailable, process};
 use crate::region::RegionMap;
 use crate::table::ENTRY_MAPPING;
 
@@ -55,9 +56,22 @@ pub(crate) struct Heap {
     seen: SystemTime,
 }
 
+/// A heap, or why it could not be had.
+pub(crate) type Looked = Result<Heap, Unavailable>;
+
 /// Whether holders are asked for: not where `WATERTIGHT_HELD_BY=0`.
 pub(crate) fn is_wanted() -> bool {
     std::env::var_os("WATERTIGHT_HELD_BY").is_none_or(|asked| asked != "0")
+}
+
+/// The heap of a process that runs, where holders are asked for.
+pub(crate) fn look_at(pid: u32, region: &RegionMap) -> Option<Looked> {
+    if !is_wanted() {
+        return None;
+    }
+    let program = process::executable(pid);
+    let program = program.ok_or_else(|| Unavailable::new("its executable is not known"));
+    Some(program.and_then(|program| look(pid, region, &program)))
 }
 
 /// Stops a process, follows its pointers, and lets it go on.
@@ -65,7 +79,7 @@ pub(crate) fn is_wanted() -> bool {
 /// # Errors
 /// Why it cannot be said who holds what: nothing was noted, it could not be stopped, or a part of its memory
 /// could not be read.
-pub(crate) fn look(pid: u32, region: &RegionMap, program: &Path) -> Result<Heap, Unavailable> {
+fn look(pid: u32, region: &RegionMap, program: &Path) -> Looked {
     if crate::run::is_blinded("holder") {
         return Err(Unavailable::new("it was switched off (WATERTIGHT_BLIND)"));
     }
@@ -82,7 +96,7 @@ pub(crate) fn look(pid: u32, region: &RegionMap, program: &Path) -> Result<Heap,
     }
 }
 
-fn read(pid: u32, region: &RegionMap, program: &Path) -> Result<Heap, Unavailable> {
+fn read(pid: u32, region: &RegionMap, program: &Path) -> Looked {
     let stopped = Stopped::stop(pid)?;
     let blocks = Blocks::read(region)?;
     let memory = Memory::open(pid)?;

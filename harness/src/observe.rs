@@ -28,9 +28,9 @@ use watertight_report::model::{Cleanup, Net as NetRecord, Outcome};
 use crate::births::{Birth, Births};
 use crate::case::{Case, DEADLINE, Net};
 use crate::descendant::Descendants;
-use crate::holder;
+use crate::holder::Looked;
 use crate::judge::Creation;
-use crate::probe::{Unavailable, process};
+use crate::probe::process;
 use crate::region::{ControlMap, LiveStack, RegionMap, write_text};
 use crate::run::Run;
 use crate::settle::SETTLE;
@@ -178,7 +178,7 @@ pub(crate) struct Observation {
     /// What lived of each stack at each boundary (explain).
     pub(crate) stacks: Vec<HashMap<u32, LiveStack>>,
     /// Its heap at its end, and who points to whom, or why that could not be had (explain).
-    pub(crate) heap: Option<Result<holder::Heap, Unavailable>>,
+    pub(crate) heap: Option<Looked>,
     pub(crate) duration: Duration,
     directory: PathBuf,
 }

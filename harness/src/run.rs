@@ -14,6 +14,7 @@ use watertight_report::ledger::{self, Ledger, LedgerError};
 use watertight_report::model::{Host, Resource, Run as RunRecord, SCHEMA, Shard, Unmeasured};
 
 use crate::agent::Agent;
+use crate::canary;
 use crate::config::Config;
 use crate::home::{self, Home};
 use crate::judge::is_once_initialiser;
@@ -73,6 +74,8 @@ pub(crate) struct Run {
     pub(crate) net_refused: OnceLock<Option<String>>,
     /// Probes that did not see their canary.
     pub(crate) blind: Mutex<Vec<Unmeasured>>,
+    /// Why holders cannot be told; empty before that was tried.
+    pub(crate) holders_blind: OnceLock<Option<String>>,
     /// Process ids of the main processes that are running now.
     pub(crate) running: Arc<Mutex<Vec<u32>>>,
     /// Set by Ctrl-C or SIGTERM.
@@ -107,6 +110,7 @@ impl Run {
             alone: RwLock::new(()),
             net_refused: OnceLock::new(),
             blind: Mutex::new(Vec::new()),
+            holders_blind: OnceLock::new(),
             running: Arc::default(),
             cancelled: AtomicBool::new(false),
             stream,
@@ -152,6 +156,11 @@ impl Run {
     pub(crate) fn net_refused(&self) -> Option<&str> {
         let try_it = || rehearsal::rehearse().map(|errno| errno.to_string());
         self.net_refused.get_or_init(try_it).as_deref()
+    }
+
+    /// Why holders cannot be told in this run: tried before the first one is asked for.
+    pub(crate) fn holders_blind(&self) -> Option<&str> {
+        self.holders_blind.get_or_init(|| canary::holder::sing(self)).as_deref()
     }
 
     /// What no trial of this run can measure.

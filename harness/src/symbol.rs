@@ -17,9 +17,11 @@ mod debug;
 mod function;
 mod image;
 mod index;
+mod local;
 mod origin;
 mod site;
 mod type_name;
+mod unwind;
 mod variable;
 
 use std::collections::HashMap;
@@ -32,9 +34,11 @@ use std::time::SystemTime;
 
 pub(crate) use bytes::Bytes;
 use image::Image;
+pub(crate) use local::{Local, StackFrame};
 pub(crate) use origin::Origin;
 use origin::Origins;
 pub(crate) use site::{Project, package_of, workspace};
+pub(crate) use unwind::Registers;
 pub(crate) use variable::Variable;
 
 /// File name of the preloaded agent: the frames of its hooks are nobody's code.
@@ -219,7 +223,7 @@ impl Symbolizer {
 }
 
 impl LoadedModule {
-    fn holds(&self, address: u64) -> bool {
+    pub(crate) fn holds(&self, address: u64) -> bool {
         (self.start..self.end).contains(&address)
     }
 

@@ -54,7 +54,10 @@ const TESTS_FAILED: u8 = 101;
 /// own (canaries) are processes of the same binary.
 pub fn enter() -> Option<ExitCode> {
     match child::enter() {
-        Role::Trial(control) => Some(child::run(&canary::case(), control)),
+        Role::Trial(control) => Some(match canary::of(control.case.load(Acquire)) {
+            Some(canary) => child::run(&canary, control),
+            None => ExitCode::FAILURE,
+        }),
         Role::Lost => {
             eprintln!(
                 "watertight: this process was started for a trial and cannot reach its table"

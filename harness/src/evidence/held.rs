@@ -3,8 +3,9 @@
 use watertight_report::model::Holder;
 
 use crate::explain::Namer;
-use crate::holder::{Among, Holders, is_wanted};
+use crate::holder::{Among, Holders, Looked, is_wanted};
 use crate::judge::HeapGroup;
+use crate::region::RegionMap;
 use crate::trial::Part;
 
 /// Sites whose holders are looked for, the largest first.
@@ -13,12 +14,8 @@ const SITES_MAX: usize = 24;
 /// Adds to each site that may leak who holds what was made there.
 pub(super) fn hold(groups: &mut [HeapGroup], part: &Part<'_>, namer: &Namer<'_>) {
     let suspects = groups.iter_mut().filter(|group| group.is_suspect()).take(SITES_MAX);
-    match asked(part, namer) {
-        Asked::Holders(holders) => {
-            suspects.for_each(|group| group.holder = holders.of(&group.stacks, Among::All));
-        }
-        Asked::Nobody(answer) => suspects.for_each(|group| group.holder.clone_from(&answer)),
-    }
+    let asked = asked(part, namer);
+    suspects.for_each(|group| group.holder = asked.holder(&group.stacks));
 }
 
 /// Parts what lives at the end of an unedited program by whether anything points to it, and adds who holds
@@ -49,22 +46,44 @@ pub(super) fn part(groups: Vec<HeapGroup>, part: &Part<'_>, namer: &Namer<'_>) -
 }
 
 /// Who can be asked.
-enum Asked<'a> {
+pub(super) enum Asked<'a> {
     Holders(Box<Holders<'a>>),
     /// The one answer for all.
     Nobody(Option<Holder>),
 }
 
-fn asked<'a>(part: &'a Part<'_>, namer: &'a Namer<'_>) -> Asked<'a> {
-    match (&part.seen.heap, &part.seen.region) {
-        (Some(Ok(heap)), Some(region)) => match Holders::new(heap, region, namer) {
-            Some(holders) => Asked::Holders(Box::new(holders)),
-            None => Asked::Nobody(None),
-        },
-        (Some(Err(unavailable)), _) => {
-            Asked::Nobody(Some(Holder::unmeasured(unavailable.reason.clone())))
+impl<'a> Asked<'a> {
+    /// Whoever knows the heap of a process.
+    pub(super) fn of(
+        looked: Option<&'a Looked>,
+        region: Option<&'a RegionMap>,
+        namer: &'a Namer<'a>,
+    ) -> Self {
+        match (looked, region) {
+            (Some(Ok(_)), _) if namer.holders_blind().is_some() => {
+                Self::Nobody(namer.holders_blind().map(Holder::unmeasured))
+            }
+            (Some(Ok(heap)), Some(region)) => match Holders::new(heap, region, namer) {
+                Some(holders) => Self::Holders(Box::new(holders)),
+                None => Self::Nobody(None),
+            },
+            (Some(Err(unavailable)), _) => {
+                Self::Nobody(Some(Holder::unmeasured(unavailable.reason.clone())))
+            }
+            _ if !is_wanted() => Self::Nobody(None),
+            _ => Self::Nobody(Some(Holder::unmeasured("it was not there to be looked at"))),
         }
-        _ if !is_wanted() => Asked::Nobody(None),
-        _ => Asked::Nobody(Some(Holder::unmeasured("the run for it did not come to its end"))),
     }
+
+    /// Who holds what some stacks have made.
+    pub(super) fn holder(&self, stacks: &[u32]) -> Option<Holder> {
+        match self {
+            Self::Holders(holders) => holders.of(stacks, Among::All),
+            Self::Nobody(answer) => answer.clone(),
+        }
+    }
+}
+
+fn asked<'a>(part: &'a Part<'_>, namer: &'a Namer<'a>) -> Asked<'a> {
+    Asked::of(part.seen.heap.as_ref(), part.seen.region.as_ref(), namer)
 }

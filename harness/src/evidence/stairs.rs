@@ -5,10 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use watertight_report::model::{Forecast, Resource};
 
+use super::held::Asked;
 use crate::descendant::Descendant;
 use crate::explain::Namer;
+use crate::holder::Looked;
 use crate::judge::{self, Creation, Staircase, deltas};
 use crate::observe::{Observation, Steady};
+use crate::region::RegionMap;
 use crate::run::memory_limit;
 
 /// Staircases of one process that are named at most: each costs a symbolised stack.
@@ -26,7 +29,7 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
     let descendants = seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     for descendant in descendants.iter().filter(|descendant| !repeated.contains(&descendant.pid)) {
         let raw = descendant.staircases().into_iter().filter(|raw| raw.is_heap == explained);
-        let mut own = Vec::new();
+        let (mut own, mut stacks) = (Vec::new(), Vec::new());
         for raw in raw.take(STAIRCASES_MAX) {
             let creation = namer.creation(&descendant.region, &descendant.executable, raw.stack);
             if creation.as_ref().is_some_and(is_bounded_cache) {
@@ -53,11 +56,38 @@ pub(super) fn stairs(seen: &Observation, namer: &Namer<'_>, explained: bool) -> 
                 forecast: None,
                 holder: None,
             });
+            stacks.push(raw.stack);
         }
         foresee(&mut own, descendant);
+        hold(&mut own, &stacks, descendant.looked.as_ref(), Some(&descendant.region), namer);
         found.extend(own);
     }
     one_for_each_program(found)
+}
+
+/// Adds to heap who holds it: of all stacks under one line the first has the answer for all.
+fn hold(
+    stairs: &mut [Staircase],
+    stacks: &[u32],
+    looked: Option<&Looked>,
+    region: Option<&RegionMap>,
+    namer: &Namer<'_>,
+) {
+    if !stairs.iter().any(|stair| stair.resource == Resource::Heap) {
+        return;
+    }
+    let asked = Asked::of(looked, region, namer);
+    for at in 0..stairs.len() {
+        let site =
+            |stair: &Staircase| stair.creation.as_ref().map(|creation| creation.site.clone());
+        let own = site(&stairs[at]);
+        let is_same = |(other, _): &(&Staircase, &u32)| site(other) == own;
+        let together = stairs.iter().zip(stacks).filter(is_same);
+        let together: Vec<u32> = together.map(|(_, stack)| *stack).collect();
+        if stairs[at].resource == Resource::Heap && together.first() == stacks.get(at) {
+            stairs[at].holder = asked.holder(&together);
+        }
+    }
 }
 
 /// When a process that goes on like this meets its limit on descriptors, or the machine's memory: all
@@ -185,6 +215,7 @@ fn steady_growth(
         (Resource::Heap, "heap", &steady.heap_bytes),
     ];
     let mut found = Vec::new();
+    let mut stacks = Vec::new();
     for (resource, what, series) in kinds {
         let is_heap = resource == Resource::Heap;
         let grows = match is_heap {
@@ -223,6 +254,7 @@ fn steady_growth(
             let limit = descendant.and_then(|descendant| descendant.fd_limit);
             stair.forecast = at_repetition(resource, limit, series, per_step);
             found.push(stair);
+            stacks.push(*stack);
             told = true;
         }
         if !told {
@@ -234,7 +266,10 @@ fn steady_growth(
                 judge::median(&deltas(series)),
                 None,
             ));
+            stacks.push(0);
         }
     }
+    let region = descendant.map(|descendant| &descendant.region).or(seen.region.as_ref());
+    hold(&mut found, &stacks, steady.heap.as_ref(), region, namer);
     found
 }

@@ -133,9 +133,9 @@ impl<'a> Accounts<'a> {
             let (top, origin) = (tops[block as usize], origins[block as usize]);
             let share = shares.entry(self.by(origin)).or_default();
             share.bytes += self.blocks.get(block).bytes;
+            share.rounds.insert(self.blocks.get(block).round);
             if top == block {
                 share.tops.push(block);
-                share.rounds.insert(self.blocks.get(block).round);
             }
         }
         let (by, share) = shares.into_iter().max_by_key(|(_, share)| share.bytes)?;
@@ -255,6 +255,11 @@ impl<'a> Accounts<'a> {
     /// What was lost, by the number that it has as a root.
     fn source(&self, root: u32) -> &Source {
         &self.sources[root as usize - self.roots.len()]
+    }
+
+    /// The owner of a root.
+    pub(super) fn owner_of(&self, root: u32) -> u32 {
+        self.owned[root as usize]
     }
 
     pub(super) fn owner(&self, owner: u32) -> &Owner {

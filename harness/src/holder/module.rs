@@ -25,7 +25,7 @@ pub(super) struct Module {
     pub(super) path: PathBuf,
     /// What to subtract from an address for the one in the file.
     pub(super) bias: u64,
-    /// Its segments that can be written, as they are in memory.
+    /// Its segments that can be written, as they are in memory; none of the agent's.
     pub(super) data: Vec<(u64, u64)>,
     /// All of it, as it is in memory.
     pub(super) span: (u64, u64),
@@ -54,7 +54,7 @@ pub(super) struct ThreadLayout {
 pub(super) const KEYS: u64 = 32;
 pub(super) const KEY_BYTES: u64 = 2 * WORD;
 
-/// Reads the modules of a process that runs `program`; the agent is not among them.
+/// Reads the modules of a process that runs `program`.
 pub(super) fn modules(
     pid: u32,
     memory: &Memory,
@@ -64,9 +64,6 @@ pub(super) fn modules(
     let mut layout = None;
     let mut modules = Vec::new();
     for (path, bias, link) in listed {
-        if path.file_name() == Some(OsStr::new(AGENT)) {
-            continue;
-        }
         let bytes = Bytes::of(&path).ok_or_else(|| unreadable(&path))?;
         let elf = ElfFile64::<Endianness>::parse(&*bytes).map_err(|_| unreadable(&path))?;
         if layout.is_none() {
@@ -112,7 +109,19 @@ impl Module {
         let starts = |names: &[&str]| names.iter().any(|start| name.starts_with(start.as_bytes()));
         let (is_libc, is_linker) =
             (starts(&["libc.so", "libc-2."]), starts(&["ld-linux", "ld-2."]));
-        Self { path, bias, data, span, tls, is_libc, is_linker }
+        let mut module = Self { path, bias, data, span, tls, is_libc, is_linker };
+        if module.is_agent() {
+            // What it has noted is no pointer of the program's.
+            module.data.clear();
+        }
+        module
+    }
+}
+
+impl Module {
+    /// Whether it is our own sensor in the process.
+    pub(super) fn is_agent(&self) -> bool {
+        self.path.file_name() == Some(OsStr::new(AGENT))
     }
 }
 

@@ -1,13 +1,14 @@
 //! From blocks and roots to what a person knows: variables, threads, and the calls that made the blocks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use watertight_report::model::{Confidence, Holder, HolderClass, Hop};
 
-use super::Heap;
 use super::account::{Account, Accounts, Among, By, Owner};
+use super::block::Block;
 use super::module::Module;
 use super::root::{Place, Root};
+use super::{Heap, local};
 use crate::explain::Namer;
 use crate::region::RegionMap;
 use crate::symbol::{LoadedModule, Origin, Symbolizer, Variable};
@@ -80,6 +81,14 @@ impl<'a> Holders<'a> {
         Some(self.holder(&account))
     }
 
+    /// Who holds the blocks of one size, as it was asked for.
+    pub(crate) fn of_size(&self, bytes: u64) -> Option<Holder> {
+        let is_it = |block: &Block| block.stack != 0 && (bytes..bytes + 16).contains(&block.bytes);
+        let blocks = self.heap.blocks.iter().filter(|(_, block)| is_it(block));
+        let stacks: Vec<u32> = blocks.map(|(_, block)| block.stack).collect();
+        self.of(&stacks, Among::All)
+    }
+
     /// What of some stacks nothing points to any more; none where something points to all of it.
     pub(crate) fn lost(&self, stacks: &[u32]) -> Option<Lost> {
         let stacks: Vec<u32> = stacks.iter().copied().filter(|it| !self.is_linkers(*it)).collect();
@@ -149,7 +158,11 @@ impl<'a> Holders<'a> {
                 holder.name = Some(key.to_string());
                 holder.thread = Some(thread.clone());
             }
-            Key::Stack { thread } | Key::Control { thread } => holder.thread = Some(thread.clone()),
+            Key::Stack { thread } => {
+                holder.thread = Some(thread.clone());
+                self.find_local(&mut holder, owner, account, is_steady);
+            }
+            Key::Control { thread } => holder.thread = Some(thread.clone()),
             Key::Mapping { stack } => {
                 let made = self.namer.creation(self.region, &self.heap.program, *stack);
                 holder.site = made.and_then(|made| made.site);
@@ -164,6 +177,38 @@ impl<'a> Holders<'a> {
         let declared = symbols.declaration(&self.modules[usize::from(module)], variable);
         holder.type_name = declared.type_name;
         holder.site = declared.file.map(|file| self.namer.place(&file, declared.line));
+    }
+
+    /// Adds which function's frame it is, and which variable of it.
+    fn find_local(&self, holder: &mut Holder, owner: u32, account: &Account, is_steady: bool) {
+        let heap = self.heap;
+        // One word was the first to reach a block; others on the same stack may point there as well.
+        let first: HashSet<u32> =
+            account.roots.iter().map(|root| heap.roots.roots[*root as usize].block).collect();
+        let places: Vec<(usize, &Root)> = (0..)
+            .zip(&heap.roots.roots)
+            .filter(|(at, root)| {
+                self.accounts.owner_of(*at) == owner && first.contains(&root.block)
+            })
+            .filter_map(|(_, root)| match root.place {
+                Place::Stack { thread } => Some((usize::from(thread), root)),
+                _ => None,
+            })
+            .collect();
+        let Some(mut symbols) = self.namer.symbols() else { return };
+        let found = local::find(&mut symbols, &self.modules, &heap.roots.threads, &places);
+        let Some(found) = found else { return };
+        let named = symbols.name(&self.modules, &[found.function]);
+        drop(symbols);
+        holder.site = named.last().map(|symbol| self.namer.frame(symbol));
+        if let Some(local) = found.local {
+            holder.class = HolderClass::Local;
+            holder.name = Some(local.name);
+            holder.type_name = local.type_name;
+            if is_steady {
+                holder.confidence = Confidence::Sure;
+            }
+        }
     }
 
     fn hop(&self, block: u32) -> Hop {

@@ -68,6 +68,14 @@ pub(super) struct Standing {
     pub(super) stack: Vec<u8>,
 }
 
+impl Standing {
+    /// A word of its stack.
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.registers.stack_pointer())?).ok()?;
+        self.stack.get(at..)?.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes))
+    }
+}
+
 /// Everything that is looked at.
 pub(super) struct Roots {
     pub(super) roots: Vec<Root>,

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::probe::{Unavailable, thread};
 use crate::settle::Backoff;
+use crate::symbol;
 
 /// How long threads may take to stop: one that waits in the kernel without being interruptible does not.
 const STOP: Duration = Duration::from_secs(2);
@@ -38,7 +39,7 @@ pub(super) struct Thread {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Registers {
     /// By DWARF's numbers (System V ABI for x86-64, figure 3.36): the last is the instruction pointer.
-    pub(super) general: [u64; 17],
+    pub(super) general: symbol::Registers,
     /// Where its thread-local storage and its control block are.
     pub(super) thread_pointer: u64,
 }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use super::Watch;
+use super::{Purpose, Watch};
 use crate::descendant::is_believed;
+use crate::holder::{self, Looked};
 use crate::judge;
 use crate::probe;
 use crate::region::{LiveStack, RegionMap};
 use crate::snapshot::Inventory;
 
 /// One subject at each boundary of `cx.steady`.
-#[derive(Debug, Clone)]
 pub(crate) struct Steady {
     pub(crate) pid: u32,
     pub(crate) fds: Vec<i64>,
@@ -24,6 +24,8 @@ pub(crate) struct Steady {
     pub(crate) last: HashMap<u32, LiveStack>,
     /// What the kernel calls the newest descriptor of each stack, and whether it is a socket.
     pub(crate) names: HashMap<u32, (bool, String)>,
+    /// Its heap after the last repetition, and who points to whom (explain).
+    pub(crate) heap: Option<Looked>,
 }
 
 impl Steady {
@@ -43,6 +45,7 @@ impl Steady {
             warm: HashMap::new(),
             last: HashMap::new(),
             names: HashMap::new(),
+            heap: None,
         }
     }
 }
@@ -51,6 +54,8 @@ impl Watch<'_> {
     /// A boundary of `cx.steady`: every watched process, and the main one.
     pub(super) fn read_steady(&mut self) {
         let repetition = self.control.steady_round.load(Acquire);
+        let is_last = repetition == self.control.steady.load(Acquire);
+        let looks = is_last && matches!(self.purpose, Purpose::Explain { .. });
         let mut descendants = self.descendants.lock().unwrap_or_else(PoisonError::into_inner);
         descendants.sample();
         let watched =
@@ -72,12 +77,14 @@ impl Watch<'_> {
                 Some(region) if pid == self.pid => Some(region),
                 _ => descendants.of(pid).map(|descendant| &descendant.region),
             };
+            let held = region.filter(|_| looks).and_then(|region| holder::look_at(pid, region));
             let heap = region.map(RegionMap::heap);
             let stacks = region.map(RegionMap::live_stacks).unwrap_or_default();
             let fds = probe::fd::count(pid).map_or(-1, |count| count as i64);
             let grew = self.steady[at].fds.last().is_some_and(|before| *before < fds);
             let names = region.filter(|_| grew).map(|region| descriptor_names(pid, region));
             let steady = &mut self.steady[at];
+            steady.heap = held;
             steady.fds.push(fds);
             steady.names.extend(names.into_iter().flatten());
             steady.threads.push(probe::thread::count(pid).map_or(-1, |count| count as i64));

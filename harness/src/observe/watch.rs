@@ -14,8 +14,8 @@ use super::{EXIT, Purpose, Step, Waits};
 use crate::births::Births;
 use crate::case::{Case, DEADLINE};
 use crate::descendant::Descendants;
-use crate::holder;
-use crate::probe::{Unavailable, process, time_wait};
+use crate::holder::{self, Looked};
+use crate::probe::{process, time_wait};
 use crate::region::{self, ControlMap, LiveStack, RegionMap, read_text};
 use crate::settle::{Backoff, SETTLE_ALONE};
 use crate::snapshot::{Counts, Inventory};
@@ -182,19 +182,14 @@ impl Watch<'_> {
     }
 
     /// In an explain run: the heap of the main process, which waits at its last boundary or its exit.
-    pub(super) fn held_heap(&self, subject: &Subject) -> Option<Result<holder::Heap, Unavailable>> {
-        let region = self.region.as_ref()?;
+    pub(super) fn held_heap(&self, subject: &Subject) -> Option<Looked> {
         let explains = matches!(self.purpose, Purpose::Explain { .. });
-        if !explains || subject.has_ended() || !holder::is_wanted() {
-            return None;
-        }
+        let region = self.region.as_ref().filter(|_| explains && !subject.has_ended())?;
         let waits = self.control.boundary.load(Acquire) > self.control.answered.load(Acquire);
         if !waits && self.control.stage.load(Acquire) != STAGE_EXIT {
-            return Some(Err(Unavailable::new("its test did not end")));
+            return None;
         }
-        let program = process::executable(self.pid)
-            .ok_or_else(|| Unavailable::new("its executable is not known"));
-        Some(program.and_then(|program| holder::look(self.pid, region, &program)))
+        holder::look_at(self.pid, region)
     }
 
     /// Waits while descriptors or threads are above the last boundary and something is alive that

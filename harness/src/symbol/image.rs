@@ -16,9 +16,10 @@ use object::{CompressionFormat, Object, ObjectSection, SymbolKind};
 use super::Version;
 use super::bytes::Bytes;
 use super::call::{self, Call};
-use super::debug::Debug;
+use super::debug::{Debug, Indexed};
 use super::function::{demangle, is_bare};
 use super::index::{Found, SymbolIndex};
+use super::unwind::Unwind;
 
 /// Where distributions put debug info that they have split off.
 const DEBUG_ROOT: &str = "/usr/lib/debug";
@@ -37,6 +38,7 @@ pub(super) struct Image {
     functions: OnceCell<Option<SymbolIndex>>,
     statics: OnceCell<Option<SymbolIndex>>,
     thread_locals: OnceCell<Option<SymbolIndex>>,
+    unwind: OnceCell<Option<Unwind>>,
 }
 
 /// A frame as the file names it.
@@ -66,6 +68,7 @@ impl Image {
             functions: OnceCell::new(),
             statics: OnceCell::new(),
             thread_locals: OnceCell::new(),
+            unwind: OnceCell::new(),
         })
     }
 
@@ -111,14 +114,25 @@ impl Image {
     /// info does not tell.
     pub(super) fn calls(&self, address: u64) -> Vec<Option<Call>> {
         let calls = || {
-            let (units, debug) = (self.units()?, self.lines()?);
-            let unit = debug.find_dwarf_and_unit(address).skip_all_loads()?;
-            let unit = units.unit_at(unit.header.debug_info_offset()?.0)?;
+            let (units, unit) = self.unit_of(address)?;
             let found = call::functions(units.dwarf(), &unit, address)?;
             let name = |at: UnitOffset| call::by_path(&unit.path(units.dwarf(), at)?);
             Some(found.into_iter().map(name).collect())
         };
         calls().unwrap_or_default()
+    }
+
+    /// The unit whose code holds an address.
+    pub(super) fn unit_of(&self, address: u64) -> Option<(&Debug, Arc<Indexed>)> {
+        let (units, lines) = (self.units()?, self.lines()?);
+        let unit = lines.find_dwarf_and_unit(address).skip_all_loads()?;
+        let unit = units.unit_at(unit.header.debug_info_offset()?.0)?;
+        Some((units, unit))
+    }
+
+    /// The file's unwind tables.
+    pub(super) fn unwind(&self) -> Option<&Unwind> {
+        self.unwind.get_or_init(|| Unwind::of(&self.file)).as_ref()
     }
 
     fn lines(&self) -> Option<&Context<Reader>> {

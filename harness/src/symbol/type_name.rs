@@ -64,7 +64,7 @@ fn drop_default(out: &mut String) {
 
 /// What a static that is made on first use holds, and a thread-local: the storage around it is the library's.
 pub(super) fn without_storage(name: &str) -> Cow<'_, str> {
-    const STORAGES: [&str; 2] = ["LazyStorage<", "EagerStorage<"];
+    const STORAGES: [&str; 3] = ["LazyStorage<", "EagerStorage<", "Storage<"];
     // What makes it is the second parameter of a static's.
     let made = name.split_once(", fn() -> ").filter(|_| name.starts_with("LazyLock<"));
     if let Some((made, _)) = made {
@@ -108,6 +108,7 @@ mod tests {
     fn the_storage_of_a_thread_local_is_not_its_type() {
         assert_eq!(without_storage("LazyStorage<RefCell<Vec<u8>>, ()>"), "RefCell<Vec<u8>>");
         assert_eq!(without_storage("EagerStorage<RefCell<Vec<u8>>>"), "RefCell<Vec<u8>>");
+        assert_eq!(without_storage("Storage<Cell<u8>, ()>"), "Cell<u8>");
         assert_eq!(without_storage("Mutex<Vec<u8>>"), "Mutex<Vec<u8>>");
         assert_eq!(
             without_storage("LazyLock<Mutex<u8>, fn() -> Mutex<u8>>"),

@@ -27,7 +27,7 @@ pub(super) fn held() -> Vec<Held> {
         Held::new("receiver_of_waiting_thread", SOURCE, &[Local, Stack], |_cx| SLEEPER.once())
             // Both ends lead to the messages.
             .named(&["unread", "sender"])
-            .typed(&["mpsc"])
+            .typed(&["er<Vec<u8>>"])
             .of_thread("held-sleeper")
             .declared()
             .clean(|_cx| READER.once()),

@@ -5,7 +5,7 @@
 //! `::clean` where the same work released is written down too); [`table`] runs it and compares.
 //!
 //! Every block is its case's own, so that a holder named wrongly is never right by chance. Threads are
-//! started once ([`Worker`]): what they keep grows, they do not.
+//! started once (`worker.rs`): what they keep grows, they do not.
 //!
 //! | mark at the end of a line | it |
 //! |---|---|

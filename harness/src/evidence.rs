@@ -83,19 +83,13 @@ pub(crate) fn evidence(run: &Run, case: &Case, part: &Part<'_>, namer: &Namer<'_
     evidence
 }
 
-/// Blocks that libtest and std keep at the end of a test that keeps none: what is known of the test, and of its
-/// thread.
-const LIBTEST_BLOCKS: i64 = 3;
 /// A test that takes no longer than this is run again for any block that it keeps.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// What lives on the heap at the end of an unedited program, where that may be looked into: bytes and blocks.
-/// What std reads to print a panic is no matter.
-fn lives(part: &Part<'_>, evidence: &Evidence) -> Option<(i64, i64)> {
-    let heap = evidence.heap.as_ref().filter(|_| evidence.unedited)?;
-    let grown = |series: &[i64]| series.last().unwrap_or(&0) - series.first().unwrap_or(&0);
-    let has_panicked = panic_message(&part.seen.output).is_some();
-    (!has_panicked).then(|| (grown(&heap.bytes), grown(&heap.blocks)))
+/// Whether what lives at the end of an unedited program may be looked into: what std reads to print a panic is
+/// no matter.
+fn may_be_kept(part: &Part<'_>, evidence: &Evidence) -> bool {
+    evidence.unedited && evidence.heap.is_some() && panic_message(&part.seen.output).is_none()
 }
 
 /// Whether so much lives at the end of an unedited program that it is listed: over its budget, or more than
@@ -105,14 +99,17 @@ fn retains_much(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
         0 => part.seen.heap_floor_bytes,
         allowed => allowed,
     };
-    lives(part, evidence).is_some_and(|(bytes, _)| bytes > enough)
+    let grown =
+        |heap: &HeapEvidence| heap.bytes.last().unwrap_or(&0) - heap.bytes.first().unwrap_or(&0);
+    may_be_kept(part, evidence) && evidence.heap.as_ref().is_some_and(|heap| grown(heap) > enough)
 }
 
-/// Whether what lives at the end of an unedited program is worth another run, with stacks: it is listed, or
-/// some of it may have been forgotten.
-fn may_have_lost(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
-    let some = lives(part, evidence).is_some_and(|(_, blocks)| blocks > LIBTEST_BLOCKS);
-    retains_much(case, part, evidence) || some && part.seen.duration <= SHORT
+/// Whether an unedited program does not end like those whose tests keep nothing: some of what lives there may
+/// have been forgotten.
+fn may_have_lost(run: &Run, part: &Part<'_>, evidence: &Evidence) -> bool {
+    let is_clean =
+        || part.seen.end.zip(run.clean_ends.as_ref()).is_some_and(|(end, known)| known.has(&end));
+    may_be_kept(part, evidence) && part.seen.duration <= SHORT && !is_clean()
 }
 
 /// What lives at the end of an unedited program and was allocated by its test, by site.
@@ -142,12 +139,13 @@ fn blind(evidence: &mut Evidence) {
 }
 
 /// Whether heap must be explained: the test's own, or a descendant's.
-pub(crate) fn is_suspected(case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
+pub(crate) fn is_suspected(run: &Run, case: &Case, part: &Part<'_>, evidence: &Evidence) -> bool {
     let steady = part.seen.steady.iter().any(Steady::heap_grows);
     let descendants = part.seen.descendants.lock().unwrap_or_else(PoisonError::into_inner);
     let others = steady || descendants.iter().any(|descendant| descendant.heap_rises());
     own_heap_grows(case, evidence)
-        || may_have_lost(case, part, evidence)
+        || retains_much(case, part, evidence)
+        || may_have_lost(run, part, evidence)
         || part.takes_rest && others
         || judge::holds_unnamed_lock(evidence)
         || has_unseen_descriptors(evidence)
@@ -173,16 +171,18 @@ pub(crate) fn own_heap_grows(case: &Case, evidence: &Evidence) -> bool {
         })
 }
 
-/// Adds what an explain run has shown.
+/// Adds what an explain run has shown; whether it has shown that an unedited test keeps nothing on the heap.
 pub(crate) fn explain(
     case: &Case,
     evidence: &mut Evidence,
     explained: &Part<'_>,
     namer: &Namer<'_>,
-) {
+) -> bool {
     let seen = explained.seen;
-    if lives(explained, evidence).is_some() {
+    let mut keeps_nothing = false;
+    if may_be_kept(explained, evidence) {
         evidence.retained = retained(explained, namer);
+        keeps_nothing = evidence.retained.is_empty() && explained.rounds > 0;
         if !retains_much(case, explained, evidence) {
             evidence.retained.retain(HeapGroup::is_lost);
         }
@@ -228,6 +228,7 @@ pub(crate) fn explain(
         });
         evidence.staircases.extend(explained);
     }
+    keeps_nothing
 }
 
 /// What lived of each stack at this case's boundaries: what its own rounds have added.

@@ -18,6 +18,8 @@ use crate::probe::process;
 use crate::run::is_blinded;
 use crate::subject::next_trial;
 use crate::survivor;
+use crate::unedited::Program;
+use crate::unedited::ends::{self, CleanEnds};
 
 /// Free space that the shared table wants below /dev/shm: an explain run of a large heap writes some
 /// tens of megabytes, and a full tmpfs would kill the measured program with SIGBUS.
@@ -58,6 +60,11 @@ impl Home {
         agent_directory(&self.base).and_then(|directory| Agent::install(&directory))
     }
 
+    /// The file of the known ends of a program's tests that keep nothing.
+    pub(crate) fn clean_ends(&self, program: &Program) -> CleanEnds {
+        CleanEnds::open(self.base.join(format!("{}{}", ends::NAME, program.version())))
+    }
+
     /// A fresh directory for one trial. Its name tells later runs whose it was.
     pub(crate) fn trial_directory(&self) -> io::Result<PathBuf> {
         let directory = self.base.join(format!("{}-{}", self.trials, next_trial()));
@@ -72,7 +79,7 @@ impl Home {
         let Ok(entries) = fs::read_dir(&self.base) else { return swept };
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            remove_old_agent(&entry.path(), &name);
+            remove_unused(&entry.path(), &name);
             if name.ends_with(OWNER_ENDING) {
                 is_held(&entry.path());
             }
@@ -94,17 +101,22 @@ impl Home {
     }
 }
 
-/// Removes the agent of a build that nobody has used for a week.
-fn remove_old_agent(path: &Path, name: &str) {
+/// Removes what is kept for a build, its agent or the known ends of its tests, where that is a week old.
+fn remove_unused(path: &Path, name: &str) {
     const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
     let age = fs::metadata(path)
         .and_then(|data| data.modified())
         .ok()
         .and_then(|time| time.elapsed().ok());
-    if name.starts_with("agent-") && age.is_some_and(|age| age > UNUSED) {
-        // One that is used again is written again.
-        let _ = fs::remove_dir_all(path);
+    if age.is_none_or(|age| age <= UNUSED) {
+        return;
     }
+    // What is wanted again is made again.
+    let _ = match name {
+        name if name.starts_with("agent-") => fs::remove_dir_all(path),
+        name if name.starts_with(ends::NAME) => fs::remove_file(path),
+        _ => Ok(()),
+    };
 }
 
 /// Ending of the file whose lock says that a supervisor lives.

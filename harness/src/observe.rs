@@ -43,6 +43,7 @@ use crate::table::{
     ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_RAW,
     FLAG_UNEDITED, NET_PRIVATE, NET_REFUSED,
 };
+use crate::unedited::ends::End;
 use crate::unedited::{Program, own_output, reason, verdict_of_libtest};
 
 pub(crate) use left::{Left, Thing};
@@ -173,6 +174,8 @@ pub(crate) struct Observation {
     pub(crate) should_panic: bool,
     /// From how many bytes on what it keeps on the heap is looked into.
     pub(crate) heap_floor_bytes: i64,
+    /// Its heap at the end of an unedited program.
+    pub(crate) end: Option<End>,
     /// Whether the program was not ours: it ran once, and its own start is no part of the test.
     pub(crate) unedited: bool,
     /// What lived of each stack at each boundary (explain).
@@ -270,6 +273,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         waits: if let Purpose::Explain { waits, .. } = purpose { waits } else { Waits::default() },
         settling: Duration::ZERO,
         unsettled: false,
+        end: None,
         refused_connects: 0,
     };
     let ended = match script {
@@ -343,6 +347,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
         unsettled: watch.unsettled,
         waits: watch.waits,
         refused_connects: watch.refused_connects,
+        end: watch.end,
         unedited: unedited.is_some(),
         region: watch.region,
         output,

@@ -26,6 +26,7 @@ use crate::slots::Slots;
 use crate::subject::{Spawn, Subject};
 use crate::symbol::{Symbolizer, workspace};
 use crate::unedited::Program;
+use crate::unedited::ends::CleanEnds;
 
 /// Whose trials a supervisor runs.
 pub(crate) struct Subjects {
@@ -76,6 +77,8 @@ pub(crate) struct Run {
     pub(crate) blind: Mutex<Vec<Unmeasured>>,
     /// Why holders cannot be told; empty before that was tried.
     pub(crate) holders_blind: OnceLock<Option<String>>,
+    /// How tests end that keep nothing, where the program is not ours.
+    pub(crate) clean_ends: Option<CleanEnds>,
     /// Process ids of the main processes that are running now.
     pub(crate) running: Arc<Mutex<Vec<u32>>>,
     /// Set by Ctrl-C or SIGTERM.
@@ -99,6 +102,7 @@ impl Run {
         let home = Home::open()?;
         Ok(Self {
             id,
+            clean_ends: subjects.unedited.as_ref().map(|(program, _)| home.clean_ends(program)),
             places: Places::new(project_directories(&subjects.program), home::own_directories()),
             subjects,
             ledger,

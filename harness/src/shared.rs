@@ -80,7 +80,7 @@ impl SharedRun {
             all.push(share.with_part(|part| evidence(run, case, part, &namer(run, case))));
         }
         let suspected = shares.iter().zip(&all).any(|(share, evidence)| {
-            share.with_part(|part| is_suspected(&cases[share.index], part, evidence))
+            share.with_part(|part| is_suspected(run, &cases[share.index], part, evidence))
         });
         if suspected
             && let Ok(explained) = observe(
@@ -96,7 +96,7 @@ impl SharedRun {
             for (share, evidence) in shares.iter().zip(&mut all) {
                 let own = Share::new(&explained, share.index, &self.selected);
                 own.with_part(|part| {
-                    explain(&cases[share.index], evidence, part, &namer(run, &cases[share.index]))
+                    explain(&cases[share.index], evidence, part, &namer(run, &cases[share.index]));
                 });
             }
         }

@@ -92,7 +92,7 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
     let part = Part::whole(&seen);
     let mut evidence = evidence(run, case, &part, &namer);
     let mut duration = seen.duration;
-    if is_suspected(case, &part, &evidence) {
+    if is_suspected(run, case, &part, &evidence) {
         // Alone, so that stacks for every block disturb nobody and nobody disturbs them. An unedited test
         // has them in any run.
         let unedited = run.subjects.unedited.is_some();
@@ -108,7 +108,11 @@ pub(crate) fn try_case(run: &Run, case: &Case) -> Tried {
         let purpose = Purpose::Explain { rounds, waits: seen.waits, patient: !tasks_stay(&seen) };
         if let Ok(explained) = observe(run, script(run, case), purpose) {
             duration += explained.duration;
-            explain(case, &mut evidence, &Part::whole(&explained), &namer);
+            if explain(case, &mut evidence, &Part::whole(&explained), &namer)
+                && let (Some(end), Some(known)) = (seen.end, &run.clean_ends)
+            {
+                known.add(end);
+            }
         }
     }
     record(run, case, &part, evidence, duration)

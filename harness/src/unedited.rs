@@ -15,6 +15,7 @@
 
 mod arguments;
 mod console;
+pub(crate) mod ends;
 mod listing;
 mod naming;
 mod printed;

@@ -35,7 +35,7 @@ pub(super) fn part(groups: Vec<HeapGroup>, part: &Part<'_>, namer: &Namer<'_>) -
                     group.holder = holders.of(&group.stacks, Among::Held);
                 }
             }
-            Asked::Nobody(answer) => group.holder.clone_from(answer),
+            Asked::Nobody(answer) => group.holder = answer.as_deref().cloned(),
         }
         if group.is_there() {
             held.push(group);
@@ -49,7 +49,7 @@ pub(super) fn part(groups: Vec<HeapGroup>, part: &Part<'_>, namer: &Namer<'_>) -
 pub(super) enum Asked<'a> {
     Holders(Box<Holders<'a>>),
     /// The one answer for all.
-    Nobody(Option<Holder>),
+    Nobody(Option<Box<Holder>>),
 }
 
 impl<'a> Asked<'a> {
@@ -61,25 +61,27 @@ impl<'a> Asked<'a> {
     ) -> Self {
         match (looked, region) {
             (Some(Ok(_)), _) if namer.holders_blind().is_some() => {
-                Self::Nobody(namer.holders_blind().map(Holder::unmeasured))
+                Self::unmeasured(namer.holders_blind().unwrap_or_default())
             }
             (Some(Ok(heap)), Some(region)) => match Holders::new(heap, region, namer) {
                 Some(holders) => Self::Holders(Box::new(holders)),
                 None => Self::Nobody(None),
             },
-            (Some(Err(unavailable)), _) => {
-                Self::Nobody(Some(Holder::unmeasured(unavailable.reason.clone())))
-            }
+            (Some(Err(unavailable)), _) => Self::unmeasured(&unavailable.reason),
             _ if !is_wanted() => Self::Nobody(None),
-            _ => Self::Nobody(Some(Holder::unmeasured("it was not there to be looked at"))),
+            _ => Self::unmeasured("it was not there to be looked at"),
         }
+    }
+
+    fn unmeasured(reason: &str) -> Self {
+        Self::Nobody(Some(Box::new(Holder::unmeasured(reason))))
     }
 
     /// Who holds what some stacks have made.
     pub(super) fn holder(&self, stacks: &[u32]) -> Option<Holder> {
         match self {
             Self::Holders(holders) => holders.of(stacks, Among::All),
-            Self::Nobody(answer) => answer.clone(),
+            Self::Nobody(answer) => answer.as_deref().cloned(),
         }
     }
 }

@@ -16,12 +16,29 @@ use crate::symbol::{LoadedModule, Origin, Symbolizer, Variable};
 /// Who owns a root, as far as owners are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Static { module: u16, name: String },
-    ThreadLocal { module: u16, name: String, thread: String },
-    PthreadKey { key: u8, thread: String },
-    Stack { thread: String },
-    Control { thread: String },
-    Mapping { stack: u32 },
+    Static {
+        module: u16,
+        name: String,
+    },
+    ThreadLocal {
+        module: u16,
+        name: String,
+        thread: String,
+    },
+    /// A value under a pthread key.
+    Specific {
+        key: u8,
+        thread: String,
+    },
+    Stack {
+        thread: String,
+    },
+    Control {
+        thread: String,
+    },
+    Mapping {
+        stack: u32,
+    },
 }
 
 /// An owner with its names.
@@ -103,9 +120,9 @@ impl<'a> Holders<'a> {
     fn is_linkers(&self, stack: u32) -> bool {
         let holds =
             |module: &&Module, address: u64| (module.span.0..module.span.1).contains(&address);
-        let module =
-            |address: &u64| self.heap.modules.iter().find(|module| holds(module, *address));
-        // The innermost frames are the agent's, which is none of the modules.
+        let others = || self.heap.modules.iter().filter(|module| !module.is_agent());
+        let module = |address: &u64| others().find(|module| holds(module, *address));
+        // The innermost frames are the agent's.
         self.region.stack(stack).iter().find_map(module).is_some_and(|module| module.is_linker)
     }
 
@@ -113,15 +130,17 @@ impl<'a> Holders<'a> {
         let mut holder = match account.by {
             By::Owner(owner) => self.owner(owner, account),
             By::Ring => Holder::new(HolderClass::Cycle, Confidence::Sure),
-            By::Lost { points_to_itself } => {
-                // A pointer of its own is a cycle of one, or the end of a list that it is the head of.
-                let confidence =
-                    if points_to_itself { Confidence::Possible } else { Confidence::Sure };
-                let class = if points_to_itself { HolderClass::Cycle } else { HolderClass::Lost };
-                Holder::new(class, confidence)
-            }
+            By::Lost { .. } => Holder::new(HolderClass::Lost, Confidence::Sure),
         };
         holder.hops = account.path.iter().map(|block| self.hop(*block)).collect();
+        if account.by == (By::Lost { points_to_itself: true }) {
+            // A pointer of its own is a cycle of one; of what is not counted it may be the end of a list.
+            let counted =
+                |hop: &Hop| hop.made_by.starts_with("Rc<") || hop.made_by.starts_with("Arc<");
+            let is_counted = holder.hops.first().is_some_and(counted);
+            holder.class = HolderClass::Cycle;
+            holder.confidence = if is_counted { Confidence::Sure } else { Confidence::Possible };
+        }
         holder.ring_blocks = account.ring_blocks;
         holder.things = account.things;
         holder.things_per_round = account.things_per_round;
@@ -154,7 +173,7 @@ impl<'a> Holders<'a> {
                 holder.thread = Some(thread.clone());
                 self.declare(&mut holder, *module, variable.as_ref());
             }
-            Key::PthreadKey { key, thread } => {
+            Key::Specific { key, thread } => {
                 holder.name = Some(key.to_string());
                 holder.thread = Some(thread.clone());
             }
@@ -247,7 +266,7 @@ fn key(
             let name = variable.as_ref().map_or_else(unnamed, |it| it.name.clone());
             (Key::ThreadLocal { module, name, thread: thread(at) }, variable)
         }
-        Place::Key { thread: at, key } => (Key::PthreadKey { key, thread: thread(at) }, None),
+        Place::Key { thread: at, key } => (Key::Specific { key, thread: thread(at) }, None),
         Place::Stack { thread: at } => (Key::Stack { thread: thread(at) }, None),
         Place::Control { thread: at } | Place::Register { thread: at } => {
             (Key::Control { thread: thread(at) }, None)
@@ -270,7 +289,7 @@ fn owner(key: &Key, variable: Option<&Variable>) -> Owner {
     let (class, rank) = match key {
         Key::Static { .. } => (HolderClass::Static, of_origin(0, system)),
         Key::ThreadLocal { .. } => (HolderClass::ThreadLocal, of_origin(3, 5)),
-        Key::PthreadKey { .. } => (HolderClass::PthreadKey, 6),
+        Key::Specific { .. } => (HolderClass::PthreadKey, 6),
         Key::Stack { .. } => (HolderClass::Stack, 7),
         Key::Mapping { .. } => (HolderClass::Mapping, 8),
         Key::Control { .. } => (HolderClass::Thread, system + 1),

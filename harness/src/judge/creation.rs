@@ -56,9 +56,16 @@ impl Creation {
         self.stack.iter().any(|frame| is_once_initialiser(&frame.function))
     }
 
-    /// Whether a person's line is on the stack: the program's own start and libtest have only `main`.
+    /// Whether it was made in a test: below the frame in which libtest runs it, or where a person's line is on
+    /// the stack. The program's own start and libtest have only `main`.
     pub(crate) fn is_of_test(&self) -> bool {
-        self.site.as_ref().is_some_and(|site| site.function.rsplit("::").next() != Some("main"))
+        const RUNS: &str = "test::__rust_begin_short_backtrace";
+        let below = self.stack.iter().any(|frame| frame.function.starts_with(RUNS));
+        below
+            || self
+                .site
+                .as_ref()
+                .is_some_and(|site| site.function.rsplit("::").next() != Some("main"))
     }
 
     /// Whether std has allocated it to print a panic: it keeps what it has read of the program's names.

@@ -20,6 +20,7 @@ use crate::settle::Backoff;
 use crate::snapshot::{Counts, Inventory};
 use crate::subject::Subject;
 use crate::table::{GO_AGAIN, STAGE_EXIT};
+use crate::unedited::ends::End;
 
 /// Nobody has said how long the test may take, and cargo would wait for ever as well.
 const PATIENCE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -65,9 +66,17 @@ impl Watch<'_> {
         if let Some(region) = &self.region {
             // As in an explain run: nothing before the test, then what lives now.
             self.stacks = vec![HashMap::new(), HashMap::new(), region.live_stacks()];
+            let calls = region.calls_of(self.control.body_tp.load(Acquire));
+            self.end = self.grown_heap().map(|(bytes, blocks)| End { bytes, blocks, calls });
         }
         ended.rounds = 1;
         ended
+    }
+
+    /// Bytes and blocks of the heap that live now and did not before the program's `main`.
+    fn grown_heap(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.counts.first()?.heap?, self.counts.last()?.heap?);
+        Some((last.bytes - first.bytes, last.blocks - first.blocks))
     }
 
     /// Waits while something is there that the test has made, and somebody who may release it.

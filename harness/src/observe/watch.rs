@@ -21,6 +21,7 @@ use crate::settle::{Backoff, SETTLE_ALONE};
 use crate::snapshot::{Counts, Inventory};
 use crate::subject::Subject;
 use crate::table::{BODY_PASSED, GO_AGAIN, GO_LEAVE, NET_PRIVATE, STAGE_EXIT, STAGE_STEADY};
+use crate::unedited::ends::End;
 
 /// How the rounds came to their end.
 #[derive(Default)]
@@ -61,6 +62,7 @@ pub(super) struct Watch<'a> {
     /// Time spent waiting: it is not the test's, and no reason to run fewer rounds.
     pub(super) settling: Duration,
     pub(super) unsettled: bool,
+    pub(super) end: Option<End>,
     pub(super) refused_connects: u64,
 }
 

@@ -92,6 +92,13 @@ impl Program {
         std::fs::metadata(&self.path).map(fold).unwrap_or(0)
     }
 
+    /// What tells the binary from every other, and from what it will be when it is built again.
+    pub(crate) fn version(&self) -> String {
+        let modified = std::fs::metadata(&self.path).map(|data| (data.mtime(), data.mtime_nsec()));
+        let (seconds, nanos) = modified.unwrap_or_default();
+        format!("{:x}-{seconds:x}-{nanos:x}", self.identity())
+    }
+
     /// Becomes the binary. What it measures by itself, if it has a suite of ours, goes into the same run.
     pub(super) fn become_it(&self, arguments: &[OsString]) -> ExitCode {
         let mut command = self.command();

@@ -246,7 +246,7 @@ impl LoadedModule {
 impl Symbol {
     /// Whether the function only passes a call on.
     pub(crate) fn is_passage(&self) -> bool {
-        function::is_shim(&self.function)
+        function::is_shim(&self.function) || self.function.contains("ptr::drop_in_place")
     }
 
     /// A frame of which nothing is known but where it is.

@@ -157,3 +157,76 @@ fn refused(errno: Errno) -> Unavailable {
 fn id(tid: u32) -> Pid {
     Pid::from_raw(tid as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    use nix::sys::signal::kill;
+
+    use crate::probe::process;
+
+    /// A shell that says when it is ready, and then waits for its input.
+    #[expect(clippy::disallowed_methods, reason = "killed and waited for by each test")]
+    fn waiting(script: &str) -> Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{script}; echo ready; read end")]);
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n");
+        child
+    }
+
+    fn reaches(pid: u32, states: &str) {
+        let mut backoff = Backoff::new(Instant::now() + STOP);
+        let is_there = || process::stat(pid).is_ok_and(|stat| states.contains(stat.state));
+        while !is_there() {
+            assert!(backoff.pause(), "{pid} is in {:?}", process::stat(pid).map(|stat| stat.state));
+        }
+    }
+
+    #[test]
+    fn a_process_stands_still_and_goes_on() {
+        let mut child = waiting("true");
+        let stopped = Stopped::stop(child.id()).unwrap();
+        assert_eq!(process::stat(child.id()).unwrap().state, 't');
+        let [thread] = stopped.threads.as_slice() else { panic!("one thread") };
+        assert_eq!((thread.tid, thread.name.as_str()), (child.id(), "sh"));
+        assert!(thread.registers.stack_pointer() > 0 && thread.registers.thread_pointer > 0);
+        drop(stopped);
+        reaches(child.id(), "SR");
+        drop(child.stdin.take());
+        // `read` has found the end.
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+
+    #[test]
+    fn a_signal_that_comes_at_the_same_moment_is_not_lost() {
+        const TIMES: usize = 30;
+        for _ in 0..TIMES {
+            let mut child = waiting("trap 'exit 7' USR1");
+            let pid = child.id();
+            reaches(pid, "S");
+            kill(id(pid), Signal::SIGUSR1).unwrap();
+            // It may have ended already.
+            drop(Stopped::stop(pid));
+            assert_eq!(child.wait().unwrap().code(), Some(7));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_or_held_by_another_cannot_be_stopped() {
+        assert!(Stopped::stop(u32::MAX >> 1).is_err());
+        let mut child = waiting("true");
+        let stopped = Stopped::stop(child.id()).unwrap();
+        let pid = child.id();
+        let second = std::thread::spawn(move || Stopped::stop(pid).map(drop)).join().unwrap();
+        assert!(second.unwrap_err().reason.contains("could not be traced"));
+        drop(stopped);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

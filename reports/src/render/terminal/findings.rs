@@ -88,7 +88,7 @@ impl Block<'_> {
         if let Some(holder) = &finding.holder {
             // Of a watched program nobody counts rounds.
             let is_watched = trial.mode == Mode::Watch || finding.trend.is_some();
-            self.holder(holder, (!is_watched).then(|| rounds(trial)));
+            self.holder(holder, (!is_watched).then(|| "rounds"));
         }
         // What all places of a watched program meet together stands in their row.
         if let Some(forecast) = finding.forecast.as_ref().filter(|_| finding.trend.is_none()) {
@@ -193,11 +193,6 @@ fn cells(trial: &Trial, finding: &Finding) -> [String; 3] {
     };
     let growth = metric::growth(finding.resource, finding.growth);
     [finding.resource.name().to_owned(), growth, each]
-}
-
-/// What a trial's rounds are called.
-fn rounds(trial: &Trial) -> &'static str {
-    if trial.mode == Mode::Shared { "passes" } else { "rounds" }
 }
 
 fn a_round(trial: &Trial, resource: Resource, per_round: i64) -> String {

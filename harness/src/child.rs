@@ -81,20 +81,20 @@ static MAPPED: std::sync::OnceLock<ControlMap> = std::sync::OnceLock::new();
 pub(crate) fn run(case: &Case, control: &'static Control) -> ExitCode {
     hook_panics(control);
     warm_up();
-    let runner = match Runner::new(case) {
-        Ok(runner) => runner,
+    let runtime = match TestRuntime::new(case) {
+        Ok(runtime) => runtime,
         Err(failed) => {
             write_text(&control.message, failed.message());
             control.body.store(BODY_FAILED, Release);
             return ExitCode::FAILURE;
         }
     };
-    runner.publish(control);
+    runtime.publish(control);
     while boundary(control, STAGE_BOUNDARY) == GO_AGAIN {
-        runner.round(case, control);
-        runner.publish(control);
+        runtime.round(case, control);
+        runtime.publish(control);
     }
-    runner.close();
+    runtime.close();
     ExitCode::SUCCESS
 }
 
@@ -107,11 +107,11 @@ pub(crate) fn run_shared(cases: &[Case], control: &'static Control) -> ExitCode 
         let Some(case) = cases.get(control.case.load(Acquire) as usize) else {
             return ExitCode::FAILURE;
         };
-        match Runner::new(case) {
-            Ok(runner) => {
-                runner.round(case, control);
-                runner.publish(control);
-                runner.close();
+        match TestRuntime::new(case) {
+            Ok(runtime) => {
+                runtime.round(case, control);
+                runtime.publish(control);
+                runtime.close();
             }
             Err(failed) => {
                 write_text(&control.message, failed.message());
@@ -151,12 +151,12 @@ pub(crate) fn boundary(control: &Control, stage: u32) -> u32 {
 }
 
 /// What a round runs on.
-struct Runner {
+struct TestRuntime {
     #[cfg(feature = "tokio")]
     runtime: Option<crate::runtime::Runtime>,
 }
 
-impl Runner {
+impl TestRuntime {
     #[cfg_attr(
         not(feature = "tokio"),
         expect(clippy::unnecessary_wraps, reason = "a runtime can fail")

@@ -7,8 +7,8 @@
 use std::process::Command;
 
 use watertight_report::model::{
-    CleanupStatus, Finding, Mode, Outcome, ProcessState, Resource, SUBJECT_TEST, Status, Trial,
-    Verdict,
+    CleanupStatus, Confidence, Finding, HolderClass, Mode, Outcome, ProcessState, Resource,
+    SUBJECT_TEST, Status, Trial, Verdict,
 };
 use watertight_suites::leaky::engine_registry::TESTS;
 use watertight_suites::ledger::{Ran, leaks, marked, resources, run};
@@ -73,6 +73,15 @@ fn assert_site(finding: &Finding, source: &Source, mark: &str, via: Option<&str>
     assert_eq!(finding.via.as_ref().map(|via| via.file.as_str()), via, "{finding:#?}");
 }
 
+/// Checks who holds what leaked: this variable for sure, or nobody.
+#[track_caller]
+fn assert_held(finding: &Finding, class: HolderClass, name: Option<&str>, kind: Option<&str>) {
+    let holder = finding.holder.as_deref().unwrap_or_else(|| panic!("no holder: {finding:#?}"));
+    assert_eq!((holder.class, holder.confidence), (class, Confidence::Sure), "{holder:#?}");
+    let told = holder.name.as_deref().map(|path| path.rsplit("::").next().unwrap_or(path));
+    assert_eq!((told, holder.type_name.as_deref()), (name, kind), "{holder:#?}");
+}
+
 /// What else was left lies beside the leak: memory that the twin's own lines filled in what leaked.
 #[track_caller]
 fn assert_rest_is_heap_of(source: &Source, subject: &str, rest: &[&Finding]) {
@@ -94,6 +103,7 @@ fn a_store_opened_inline_and_never_closed() {
     assert_eq!(leaks[0].subject, SUBJECT_TEST);
     assert_eq!(leaks[0].per_round, 3, "the database, its WAL and its index");
     assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
+    assert_held(leaks[0], HolderClass::Lost, None, None);
     assert_rest_is_heap_of(&source, SUBJECT_TEST, &leaks[1..]);
     clean("store_inline");
 }
@@ -111,6 +121,7 @@ fn a_store_in_memory_forgotten_is_heap_alone() {
         leaks[0].per_round
     );
     assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
+    assert_held(leaks[0], HolderClass::Lost, None, None);
     assert_rest_is_heap_of(&source, SUBJECT_TEST, &leaks[1..]);
     assert_eq!(trial.readings["fd"].before, trial.readings["fd"].after);
     clean("store_in_memory");
@@ -134,6 +145,7 @@ fn an_engine_opened_at_every_tick_and_kept_by_a_daemon() {
         assert_site(engine, &source, "LEAK", Some("tracker/src/store.rs"));
         let forecast = engine.forecast.as_ref().expect("a forecast");
         assert_eq!((forecast.limit.as_str(), forecast.unit.as_str()), ("RLIMIT_NOFILE", "second"));
+        assert_held(engine, HolderClass::Local, Some("engines"), Some("Vec<Store>"));
         assert_rest_is_heap_of(&source, &engine.subject, &leaks[1..]);
     }
     clean("engine_per_tick");
@@ -154,6 +166,8 @@ fn a_session_for_each_call_kept_by_a_daemon() {
         let marked = marked(source.text, "LEAK");
         assert!((marked..=marked + 1).contains(&line), "{leak:#?}");
     }
+    let buffer = leaks.iter().find(|leak| leak.resource == Resource::Heap).expect("the buffers");
+    assert_held(buffer, HolderClass::Local, Some("sessions"), Some("Vec<Session>"));
     clean("session_per_call");
 }
 
@@ -212,6 +226,9 @@ fn a_registry_of_engines_over_a_suite() {
         assert_eq!(resources(leaks[0]), OPEN_STORE, "{leaks:#?}");
         assert_eq!((leaks[0].subject.as_str(), leaks[0].per_round), (SUBJECT_TEST, 3));
         assert_site(leaks[0], &source, "LEAK", Some("tracker/src/store.rs"));
+        for leak in &leaks {
+            assert_held(leak, HolderClass::Static, Some("ENGINES"), Some("Mutex<Vec<Store>>"));
+        }
         assert_rest_is_heap_of(&source, SUBJECT_TEST, &leaks[1..]);
         let forecast = leaks[0].forecast.as_ref().expect("a forecast");
         assert_eq!((forecast.limit.as_str(), forecast.value), ("RLIMIT_NOFILE", 256));
@@ -266,6 +283,8 @@ fn tasks_and_connections_not_joined_at_shutdown() {
     assert_eq!((connections.per_round, tasks.per_round), (3, 3), "{leaks:#?}");
     assert_site(connections, &source, "LEAK connection", None);
     assert_site(tasks, &source, "LEAK task", None);
+    // The harness owns the runtime of an asynchronous test, and that has them all.
+    assert_held(tasks, HolderClass::Local, Some("runtime"), Some("TestRuntime"));
     assert!(leaks.iter().all(|leak| leak.subject == SUBJECT_TEST));
     clean("tasks_not_joined");
 }

@@ -362,20 +362,22 @@ fn dies(block: *mut c_void) {
 fn moved(block: *mut c_void, size: usize, realloc: impl FnOnce(*mut c_void) -> *mut c_void) -> *mut c_void {
     let Some(region) = local::region() else { return realloc(block) };
     let bytes = usable(block);
-    let kept = track::take(region, block as usize);
+    let marked = track::mark(region, block as usize);
     let new = realloc(block);
     if new.is_null() && size != 0 {
-        if let Some(kept) = kept {
-            track::put_back(region, block as usize, &kept);
+        if let Some(marked) = marked {
+            track::unmark(marked, block as usize);
         }
         return new;
     }
-    if let Some(kept) = kept {
-        track::gone(region, &kept);
-    }
     count(region, bytes, |shard| (&shard.frees, &shard.free_bytes));
     wipe(new, bytes);
-    born(new)
+    // Known under both addresses for a moment rather than under none.
+    born(new);
+    if let Some(marked) = marked {
+        track::forget_marked(region, marked, block as usize);
+    }
+    new
 }
 
 /// Adds one block of `bytes` to two totals of this thread's shard; gives the shard, and the bytes that its

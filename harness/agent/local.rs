@@ -166,6 +166,9 @@ fn renew(forked: u32) {
         let shared = unsafe { &*region };
         shared.pid.store(pid, Relaxed);
         shared.forked_from.store(forked, Relaxed);
+        if forked == 0 {
+            shared.early_end.store(sys::program_break(), Relaxed);
+        }
         if let Some(control) = control() {
             shared.born_sample.store(control.sample.load(Relaxed), Relaxed);
             shared.heap_interval.store(heap::interval(control), Relaxed);

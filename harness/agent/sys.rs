@@ -305,3 +305,10 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
     // SAFETY: the word lives across the call.
     unsafe { syscall(FUTEX, [word.as_ptr() as usize, FUTEX_WAKE, i32::MAX as usize, 0, 0, 0]) };
 }
+
+/// Where the heap that grows by brk(2) ends now: asked for nothing, the kernel tells.
+pub(crate) fn program_break() -> usize {
+    const BRK: usize = 12;
+    // SAFETY: an address below the heap's start changes nothing.
+    unsafe { syscall(BRK, [0; 6]) as usize }
+}

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::*;
 
 use crate::note;
 use crate::sample::Weight;
-use crate::table::{BUCKETS, Block, Control, Region, Stack, bucket};
+use crate::table::{BLOCK_MOVING, BUCKETS, Block, Control, Region, Stack, bucket};
 
 const FREE: usize = 0;
 const BUSY: usize = 1;
@@ -24,7 +24,7 @@ const SAMPLED_PLACES: usize = 1 << 13;
 const _: () = assert!(SPILL * crate::table::BUCKET_BLOCKS <= u8::MAX as usize);
 
 /// What is known of a tracked block besides its address.
-pub(crate) struct Kept {
+struct Kept {
     stack: u32,
     round: u32,
     weight: Weight,
@@ -57,25 +57,41 @@ pub(crate) fn forget(region: &Region, address: usize) {
     }
 }
 
-/// Takes a block out that may come back at the same address; until then its stack counts it as live.
+/// Takes a block out.
 #[inline]
-pub(crate) fn take(region: &Region, address: usize) -> Option<Kept> {
-    // Who tracks none touches no page of the buckets.
-    let tracks = region.heap_interval.load(Relaxed) != 0;
-    if tracks && may_know(region, address) { find_and_take(region, address) } else { None }
+fn take(region: &Region, address: usize) -> Option<Kept> {
+    let slot = slot(region, address)?;
+    let kept = read(slot);
+    empty(region, address, slot);
+    Some(kept)
 }
 
-/// Puts a block back that was taken out and not freed.
+/// Marks a block that may go or come back at the same address; until then it counts as live, and can be found
+/// by whoever looks at all blocks, but not by its address.
+#[inline]
+pub(crate) fn mark(region: &Region, address: usize) -> Option<&Block> {
+    let slot = slot(region, address)?;
+    slot.address.store(address | BLOCK_MOVING, Release);
+    Some(slot)
+}
+
+/// A marked block has stayed.
 #[cold]
-pub(crate) fn put_back(region: &Region, address: usize, kept: &Kept) {
-    if !put(region, address, kept) {
-        gone(region, kept);
-    }
+pub(crate) fn unmark(marked: &Block, address: usize) {
+    marked.address.store(address, Release);
+}
+
+/// A marked block has gone.
+#[cold]
+pub(crate) fn forget_marked(region: &Region, marked: &Block, address: usize) {
+    let kept = read(marked);
+    empty(region, address, marked);
+    gone(region, &kept);
 }
 
 /// A block that was taken out is freed.
 #[cold]
-pub(crate) fn gone(region: &Region, kept: &Kept) {
+fn gone(region: &Region, kept: &Kept) {
     if let Some(stack) = stack_of(region, kept) {
         stack.blocks_freed.fetch_add(kept.weight.blocks.into(), Relaxed);
         stack.bytes_live.fetch_sub(kept.weight.bytes, Relaxed);
@@ -115,17 +131,30 @@ fn put(region: &Region, address: usize, kept: &Kept) -> bool {
     false
 }
 
+/// The slot of a tracked block.
+#[inline]
+fn slot(region: &Region, address: usize) -> Option<&Block> {
+    // Who tracks none touches no page of the buckets.
+    let tracks = region.heap_interval.load(Relaxed) != 0;
+    if tracks && may_know(region, address) { find(region, address) } else { None }
+}
+
 /// The address belongs to the calling thread until it is freed, so no one else writes this slot. The
 /// whole window is searched: a slot emptied in its front must not hide it.
 #[cold]
 #[inline(never)]
-fn find_and_take(region: &Region, address: usize) -> Option<Kept> {
-    let slot = window(region, address).find(|slot| slot.address.load(Relaxed) == address)?;
+fn find(region: &Region, address: usize) -> Option<&Block> {
+    window(region, address).find(|slot| slot.address.load(Relaxed) == address)
+}
+
+fn read(slot: &Block) -> Kept {
     let weight = Weight { bytes: slot.bytes.load(Relaxed), blocks: slot.blocks.load(Relaxed) };
-    let kept = Kept { stack: slot.stack.load(Relaxed), round: slot.round.load(Relaxed), weight };
+    Kept { stack: slot.stack.load(Relaxed), round: slot.round.load(Relaxed), weight }
+}
+
+fn empty(region: &Region, address: usize, slot: &Block) {
     region.tracked[bucket(address)].fetch_sub(1, Relaxed);
     slot.address.store(FREE, Release);
-    Some(kept)
 }
 
 /// The slots where a block of this address may stand.

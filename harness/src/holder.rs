@@ -29,6 +29,7 @@ mod root;
 mod stop;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Acquire;
 use std::time::SystemTime;
 
 use block::Blocks;
@@ -53,7 +54,8 @@ pub(crate) struct Heap {
     modules: Vec<Module>,
     /// The program that it ran.
     program: PathBuf,
-    seen: SystemTime,
+    /// When the agent came: a file that was written later is another program.
+    seen: Option<SystemTime>,
 }
 
 /// A heap, or why it could not be had.
@@ -102,9 +104,11 @@ fn read(pid: u32, region: &RegionMap, program: &Path) -> Looked {
     let memory = Memory::open(pid)?;
     let (modules, layout) = module::modules(pid, &memory, program)?;
     let mappings = region.entries(&[ENTRY_MAPPING]);
-    let roots = root::roots(&memory, &blocks, &modules, &layout, &stopped.threads, &mappings)?;
+    let early_end = region.early_end.load(Acquire) as u64;
+    let roots =
+        root::roots(&memory, &blocks, &modules, &layout, &stopped.threads, &mappings, early_end)?;
     let edges = Edges::read(&memory, &blocks)?;
     drop(stopped);
-    let (program, seen) = (program.to_owned(), SystemTime::now());
+    let (program, seen) = (program.to_owned(), region.created());
     Ok(Heap { blocks, edges, roots, modules, program, seen })
 }

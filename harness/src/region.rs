@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::posix_fallocate;
@@ -129,6 +129,11 @@ impl RegionMap {
         &self.file
     }
 
+    /// When the process image began.
+    pub(crate) fn created(&self) -> Option<SystemTime> {
+        self.file.metadata().and_then(|data| data.created()).ok()
+    }
+
     /// Process id.
     pub(crate) fn process(&self) -> u32 {
         self.pid.load(Relaxed)
@@ -224,7 +229,7 @@ impl RegionMap {
     /// The modules that stacks have passed through. The main program has no name of its own there.
     pub(crate) fn modules(&self, program: &Path) -> Vec<LoadedModule> {
         let count = (self.module_next.load(Acquire) as usize).min(table::MODULES);
-        let seen = self.file.metadata().and_then(|data| data.created()).ok();
+        let seen = self.created();
         self.modules[..count]
             .iter()
             .filter(|module| module.start.load(Acquire) != 0)

@@ -258,6 +258,8 @@ pub(crate) struct Region {
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
+    /// Where the heap that grows by brk(2) ended when the region was made.
+    pub(crate) early_end: AtomicUsize,
     /// How heap blocks get stacks in this process: 0 none does, 1 each, more for one in about so many bytes.
     pub(crate) heap_interval: AtomicU64,
     /// Which shards have ever had an owner, a bit each, so that a reader need not touch the rest.
@@ -512,7 +514,7 @@ pub(crate) const TEXT_HASH: u64 = 0xcbf2_9ce4_8422_2325;
 /// One live heap block, and what it stands for: itself, or more where blocks are sampled.
 #[repr(C)]
 pub(crate) struct Block {
-    /// Address; 0 free, 1 being written.
+    /// Address; 0 free, 1 being written; with [`BLOCK_MOVING`] of a block that is being reallocated.
     pub(crate) address: AtomicUsize,
     /// How many usable bytes.
     pub(crate) bytes: AtomicU64,
@@ -525,6 +527,10 @@ pub(crate) struct Block {
     /// Keeps `address` aligned.
     pub(crate) reserved: AtomicU32,
 }
+
+/// Marks the address of a block that realloc may be giving back just now: another thread may be given the same
+/// address before we hear of it. Blocks begin at even addresses.
+pub(crate) const BLOCK_MOVING: usize = 1;
 
 /// The bucket of an address: neighbours in memory are neighbours in the table, so that tracking a
 /// heap touches few pages.

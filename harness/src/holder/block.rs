@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::probe::Unavailable;
 use crate::region::RegionMap;
-use crate::table::{self, BUCKET_BLOCKS, BUCKETS, Region};
+use crate::table::{self, BLOCK_MOVING, BUCKET_BLOCKS, BUCKETS, Region};
 
 const PAGE: u64 = 4096;
 /// Blocks that lie further apart are looked for in an index of their own.
@@ -56,6 +56,9 @@ impl Blocks {
             0 => return Err(Unavailable::new("its heap blocks were not noted")),
             _ => return Err(Unavailable::new("its heap blocks were sampled")),
         }
+        if region.forked_from.load(Relaxed) != 0 {
+            return Err(Unavailable::new("it was forked, and what it had before is not known"));
+        }
         if region.blocks_dropped.load(Relaxed) > 0 {
             return Err(Unavailable::new("it has more heap blocks than can be noted"));
         }
@@ -72,8 +75,8 @@ impl Blocks {
                 extents.push(Extent { start, end: start, pages: Vec::new() });
             }
             let Some(extent) = extents.last_mut() else { continue };
-            // The page in which it ends is still its own.
-            let pages = (block.end().max(block.start + 1) - extent.start).div_ceil(PAGE) as usize;
+            // The page that its end points into is still its own.
+            let pages = ((block.end() - extent.start) / PAGE + 1) as usize;
             if extent.pages.len() < pages {
                 extent.pages.resize(pages, at);
             }
@@ -94,21 +97,22 @@ impl Blocks {
         (0..).zip(&self.blocks)
     }
 
-    /// The block that an address lies in, also in its midst.
+    /// The block that an address lies in, also in its midst; at its very end too, where an iterator or a buffer
+    /// that was read to its end points, unless another begins there.
     pub(super) fn find(&self, address: u64) -> Option<u32> {
         // One look for nearly all words: they are no addresses of blocks.
         let (first, last) = (self.extents.first()?, self.extents.last()?);
-        if address < first.start || address >= last.end {
+        if address < first.start || address > last.end {
             return None;
         }
-        let at = self.extents.partition_point(|extent| extent.end <= address);
+        let at = self.extents.partition_point(|extent| extent.end < address);
         let extent = self.extents.get(at).filter(|extent| extent.start <= address)?;
         let page = ((address - extent.start) / PAGE) as usize;
         let from = *extent.pages.get(page)? as usize;
         let to = extent.pages.get(page + 1).map_or(self.blocks.len(), |next| *next as usize + 1);
         let near = &self.blocks[from..to.min(self.blocks.len())];
         let before = near.partition_point(|block| block.start <= address).checked_sub(1)?;
-        (address < near[before].end()).then_some((from + before) as u32)
+        (address <= near[before].end()).then_some((from + before) as u32)
     }
 }
 
@@ -156,9 +160,9 @@ fn parse(bytes: &[u8]) -> impl Iterator<Item = Block> {
             |at: usize| slot[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         let short =
             |at: usize| slot[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        let start = long(offset_of!(table::Block, address));
-        // Free, or being written by a thread that was stopped there.
-        (start > 1).then(|| Block {
+        let start = long(offset_of!(table::Block, address)) & !(BLOCK_MOVING as u64);
+        // Free, or being written by a thread that was stopped there: the program has not been given it yet.
+        (start != 0).then(|| Block {
             start,
             bytes: long(offset_of!(table::Block, bytes)),
             stack: short(offset_of!(table::Block, stack)),
@@ -185,16 +189,20 @@ mod tests {
             (0x1_000f, None),
             (0x1_0010, Some(0)),
             (0x1_0027, Some(0)),
-            (0x1_0028, None),
+            (0x1_0028, Some(0)),
+            (0x1_0029, None),
             (0x1_0040, Some(1)),
             (0x1_3000, Some(1)),
             (0x1_503f, Some(1)),
-            (0x1_5040, None),
+            (0x1_5040, Some(1)),
+            (0x1_5041, None),
             (0x1_6007, Some(2)),
-            (0x1_6008, None),
+            (0x1_6008, Some(2)),
+            (0x1_6009, None),
             (0x6fff_ffff, None),
             (0x7000_000f, Some(3)),
-            (0x7000_0010, None),
+            (0x7000_0010, Some(3)),
+            (0x7000_0011, None),
             (0, None),
             (u64::MAX, None),
         ] {
@@ -217,9 +225,9 @@ mod tests {
                 at += bytes;
             }
             let blocks = blocks(&spans);
-            let edges = spans.iter().flat_map(|(start, bytes)| [start - 1, *start, start + bytes - 1, start + bytes]);
+            let edges = spans.iter().flat_map(|(start, bytes)| [start - 1, *start, start + bytes, start + bytes + 1]);
             for address in probes.into_iter().map(|it| it + 0x10_000).chain(edges) {
-                let slow = spans.iter().position(|(start, bytes)| (*start..start + bytes).contains(&address));
+                let slow = spans.iter().rposition(|(start, bytes)| (*start..=start + bytes).contains(&address));
                 prop_assert_eq!(blocks.find(address), slow.map(|at| at as u32));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 
@@ -10,21 +11,28 @@ use crate::probe::Unavailable;
 /// How much is read at once.
 const AT_ONCE: usize = 1 << 20;
 pub(super) const WORD: u64 = 8;
+/// In mappings larger than this pages that were never written are passed over.
+const SPARSE_BYTES_MIN: u64 = 1 << 20;
+const BOTH: MMPermissions = MMPermissions::READ.union(MMPermissions::WRITE);
 
 /// Reads words where they are.
 pub(super) struct Memory {
     file: File,
+    pages: File,
     areas: Vec<MemoryMap>,
 }
 
 impl Memory {
     pub(super) fn open(pid: u32) -> Result<Self, Unavailable> {
-        let path = format!("/proc/{pid}/mem");
-        let file = File::open(&path)
-            .map_err(|error| Unavailable::new(format!("{path} cannot be read: {error}")))?;
+        let open = |path: String| {
+            let opened = File::open(&path);
+            opened.map_err(|error| Unavailable::new(format!("{path} cannot be read: {error}")))
+        };
+        let (file, pages) =
+            (open(format!("/proc/{pid}/mem"))?, open(format!("/proc/{pid}/pagemap"))?);
         let maps = Process::new(pid as i32).and_then(|process| process.maps());
         let areas = maps.map_err(|error| Unavailable::new(error.to_string()))?.0;
-        Ok(Self { file, areas })
+        Ok(Self { file, pages, areas })
     }
 
     /// Fills a buffer from an address.
@@ -38,26 +46,6 @@ impl Memory {
         let mut bytes = [0; WORD as usize];
         self.read(address, &mut bytes)?;
         Ok(u64::from_ne_bytes(bytes))
-    }
-
-    /// A text that ends with NUL.
-    pub(super) fn text(&self, address: u64) -> Result<Vec<u8>, Unavailable> {
-        const PAGE: u64 = 4096;
-        const LONGEST: usize = 4096;
-        let mut text = Vec::new();
-        let mut at = address;
-        while text.len() < LONGEST {
-            // Never past a page: the next one may not be there.
-            let mut part = vec![0; (PAGE - at % PAGE) as usize];
-            self.read(at, &mut part)?;
-            if let Some(end) = memchr::memchr(0, &part) {
-                text.extend_from_slice(&part[..end]);
-                break;
-            }
-            at += part.len() as u64;
-            text.append(&mut part);
-        }
-        Ok(text)
     }
 
     /// Gives every aligned word of a range, with its address.
@@ -81,27 +69,117 @@ impl Memory {
         Ok(())
     }
 
-    /// The area that an address lies in.
+    /// Where an address lies: the areas that follow each other without a gap and that the program can read and
+    /// write. The kernel splits a stack where a page of it is locked.
     pub(super) fn area(&self, address: u64) -> Option<(u64, u64)> {
-        let at = self.areas.partition_point(|area| area.address.1 <= address);
-        let area = self.areas.get(at)?;
-        (area.address.0 <= address).then_some(area.address)
+        let at = self.at(address)?;
+        let whole = |area: &&MemoryMap| area.perms.contains(BOTH);
+        let (mut start, mut end) = self.areas[at].address;
+        for area in self.areas[..at].iter().rev().take_while(whole) {
+            if area.address.1 != start {
+                break;
+            }
+            start = area.address.0;
+        }
+        for area in self.areas[at + 1..].iter().take_while(whole) {
+            if area.address.0 != end {
+                break;
+            }
+            end = area.address.1;
+        }
+        Some((start, end))
     }
 
-    /// The parts of a range that are mapped and can be read and written by the program.
-    pub(super) fn writable(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
-        const BOTH: MMPermissions = MMPermissions::READ.union(MMPermissions::WRITE);
+    /// The main thread's stack.
+    pub(super) fn main_stack(&self) -> Option<(u64, u64)> {
+        let stack = self.areas.iter().find(|area| area.pathname == MMapPath::Stack)?;
+        self.area(stack.address.0)
+    }
+
+    /// The file that is mapped at an address, with its inode, and where its first byte is mapped.
+    pub(super) fn file(&self, address: u64) -> Option<(PathBuf, u64, u64)> {
+        let area = &self.areas[self.at(address)?];
+        let MMapPath::Path(path) = &area.pathname else { return None };
+        let same = |other: &&MemoryMap| {
+            other.inode == area.inode && other.dev == area.dev && other.offset == 0
+        };
+        // The nearest before it: the same file may be loaded twice.
+        let first = self.areas.iter().rfind(|other| same(other) && other.address.0 <= address)?;
+        Some((path.clone(), area.inode, first.address.0))
+    }
+
+    fn at(&self, address: u64) -> Option<usize> {
+        let at = self.areas.partition_point(|area| area.address.1 <= address);
+        self.areas.get(at).filter(|area| area.address.0 <= address).map(|_| at)
+    }
+
+    /// The parts of a range that are mapped and can be read, as far as there is something in them.
+    pub(super) fn readable(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let from = self.areas.partition_point(|area| area.address.1 <= start);
         let inside = self.areas[from..].iter().take_while(move |area| area.address.0 < end);
-        let readable =
-            inside.filter(|area| area.perms.contains(BOTH) && !is_device(&area.pathname));
-        readable.map(move |area| (area.address.0.max(start), area.address.1.min(end)))
+        let readable = inside
+            .filter(|area| area.perms.contains(MMPermissions::READ) && !is_device(&area.pathname));
+        let mut parts = Vec::new();
+        for area in readable {
+            let (start, end) = (area.address.0.max(start), area.address.1.min(end));
+            let is_private = area.perms.contains(MMPermissions::PRIVATE) && area.inode == 0;
+            if is_private && end - start > SPARSE_BYTES_MIN {
+                self.touched(start, end, &mut parts);
+            } else {
+                parts.push((start, end));
+            }
+        }
+        parts
+    }
+
+    /// Where the heap that grows by brk(2) begins.
+    pub(super) fn heap_start(&self) -> Option<u64> {
+        let heap = self.areas.iter().find(|area| area.pathname == MMapPath::Heap)?;
+        Some(heap.address.0)
+    }
+
+    /// System V segments: the kernel names them by their key.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
+        let is_segment = |area: &&MemoryMap| matches!(area.pathname, MMapPath::Vsys(_));
+        self.areas.iter().filter(is_segment).map(|area| area.address)
+    }
+
+    /// The pages of private memory that have ever been written, by `/proc/PID/pagemap` (kernel's
+    /// admin-guide/mm/pagemap.rst): of address space that was only reserved there are none.
+    fn touched(&self, start: u64, end: u64, parts: &mut Vec<(u64, u64)>) {
+        const PAGE: u64 = 4096;
+        const IS_THERE: u64 = 0b11 << 62;
+        let mut entries = vec![0; AT_ONCE];
+        let mut at = start;
+        while at < end {
+            let pages = ((end - at) / PAGE).min(AT_ONCE as u64 / WORD);
+            let read = &mut entries[..(pages * WORD) as usize];
+            if self.pages.read_exact_at(read, at / PAGE * WORD).is_err() {
+                // Rather all of it than none.
+                parts.push((at, end));
+                return;
+            }
+            for (page, entry) in (at..).step_by(PAGE as usize).zip(words_of(read)) {
+                if entry & IS_THERE == 0 {
+                    continue;
+                }
+                match parts.last_mut() {
+                    Some(last) if last.1 == page => last.1 = page + PAGE,
+                    _ => parts.push((page, page + PAGE)),
+                }
+            }
+            at += pages * PAGE;
+        }
     }
 }
 
-/// Whether reading may have effects, or may fail: memory of a device.
+/// Whether reading may have effects, or may fail: memory of a device. Shared memory without a name has that of
+/// `/dev/zero`, which the kernel calls deleted.
 fn is_device(path: &MMapPath) -> bool {
-    matches!(path, MMapPath::Path(path) if path.starts_with("/dev") && !path.starts_with("/dev/shm") && !path.starts_with("/dev/zero"))
+    const MEMORY: [&str; 3] = ["/dev/shm/", "/dev/zero", "/dev/hugepages/"];
+    let MMapPath::Path(path) = path else { return false };
+    let path = path.to_string_lossy();
+    path.starts_with("/dev/") && !MEMORY.iter().any(|memory| path.starts_with(memory))
 }
 
 /// The words of a buffer.

@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
@@ -60,16 +61,23 @@ pub(super) fn modules(
     memory: &Memory,
     program: &Path,
 ) -> Result<(Vec<Module>, ThreadLayout), Unavailable> {
-    let listed = linked(pid, memory, program)?;
+    /// Of `struct link_map`.
+    const DYNAMIC: u64 = 2 * WORD;
     let mut layout = None;
     let mut modules = Vec::new();
-    for (path, bias, link) in listed {
-        let bytes = Bytes::of(&path).ok_or_else(|| unreadable(&path))?;
-        let elf = ElfFile64::<Endianness>::parse(&*bytes).map_err(|_| unreadable(&path))?;
-        if layout.is_none() {
-            layout = thread_layout(&elf);
+    for (bias, link) in linked(pid, memory, program)? {
+        // By what is mapped, and not by the name that it was opened by: that may be relative, or may by now be
+        // another file's. The kernel's own (`linux-vdso.so.1`) has no file.
+        let Some((path, inode, first)) = memory.file(memory.word(link + DYNAMIC)?) else {
+            continue;
+        };
+        let module = Module::read(memory, path, bias, first)?;
+        if layout.is_none() && module.is_libc {
+            layout = Bytes::of(&module.path)
+                .filter(|_| is_inode(&module.path, inode))
+                .and_then(|bytes| thread_layout(&ElfFile64::parse(&*bytes).ok()?));
         }
-        modules.push((Module::of(path, bias, &elf), link));
+        modules.push((module, link));
     }
     let layout = layout.ok_or_else(|| {
         Unavailable::new(
@@ -86,36 +94,69 @@ pub(super) fn modules(
 }
 
 impl Module {
-    fn of(path: PathBuf, bias: u64, elf: &ElfFile64<'_, Endianness>) -> Self {
-        let endian = elf.endian();
-        let mut data = Vec::new();
-        let mut tls = None;
-        let mut span = (u64::MAX, 0);
-        for segment in elf.elf_program_headers() {
-            let start = segment.p_vaddr(endian).wrapping_add(bias);
-            let end = start.saturating_add(segment.p_memsz(endian));
-            match segment.p_type(endian) {
-                elf::PT_LOAD => {
-                    span = (span.0.min(start), span.1.max(end));
-                    if segment.p_flags(endian).contains(elf::PF_W) {
-                        data.push((start, end));
-                    }
+    /// By its program headers, as they are in memory (System V gABI, chapters 4 and 5).
+    fn read(memory: &Memory, path: PathBuf, bias: u64, first: u64) -> Result<Self, Unavailable> {
+        const HEADERS_AT: usize = 32;
+        const HEADER_BYTES: usize = 56;
+        const HEADERS: usize = 56;
+        let unlike =
+            || Unavailable::new(format!("{} is not loaded as an ELF file is", path.display()));
+        let mut header = [0; 64];
+        memory.read(first, &mut header)?;
+        let long = |bytes: &[u8], at: usize| {
+            bytes[at..].first_chunk().map_or(0, |it| u64::from_ne_bytes(*it))
+        };
+        let short = |bytes: &[u8], at: usize| {
+            bytes[at..].first_chunk().map_or(0, |it| u16::from_ne_bytes(*it))
+        };
+        let count = usize::from(short(&header, HEADERS));
+        if !header.starts_with(b"\x7fELF")
+            || usize::from(short(&header, HEADERS - 2)) != HEADER_BYTES
+        {
+            return Err(unlike());
+        }
+        let mut headers = vec![0; count * HEADER_BYTES];
+        memory
+            .read(first.checked_add(long(&header, HEADERS_AT)).ok_or_else(unlike)?, &mut headers)?;
+        let mut module = Self {
+            path,
+            bias,
+            data: Vec::new(),
+            span: (u64::MAX, 0),
+            tls: None,
+            is_libc: false,
+            is_linker: false,
+        };
+        for segment in headers.chunks_exact(HEADER_BYTES) {
+            // Kind and flags, then the file's part, the address, and the sizes in the file and in memory.
+            let (kind, flags) = (long(segment, 0) as u32, (long(segment, 0) >> 32) as u32);
+            let start = long(segment, 16).wrapping_add(bias);
+            let bytes = long(segment, 40);
+            if kind == elf::PT_LOAD.0 {
+                let end = start.saturating_add(bytes);
+                module.span = (module.span.0.min(start), module.span.1.max(end));
+                if flags & elf::PF_W.0 != 0 {
+                    module.data.push((start, end));
                 }
-                elf::PT_TLS => tls = Some((0, segment.p_memsz(endian))),
-                _ => {}
+            } else if kind == elf::PT_TLS.0 {
+                module.tls = Some((0, bytes));
             }
         }
-        let name = path.file_name().unwrap_or_default().as_bytes();
+        let name = module.path.file_name().unwrap_or_default().as_bytes().to_owned();
         let starts = |names: &[&str]| names.iter().any(|start| name.starts_with(start.as_bytes()));
-        let (is_libc, is_linker) =
+        (module.is_libc, module.is_linker) =
             (starts(&["libc.so", "libc-2."]), starts(&["ld-linux", "ld-2."]));
-        let mut module = Self { path, bias, data, span, tls, is_libc, is_linker };
         if module.is_agent() {
             // What it has noted is no pointer of the program's.
             module.data.clear();
         }
-        module
+        Ok(module)
     }
+}
+
+/// Whether a path still names the file that is mapped.
+fn is_inode(path: &Path, inode: u64) -> bool {
+    path.metadata().is_ok_and(|data| data.ino() == inode)
 }
 
 impl Module {
@@ -125,29 +166,31 @@ impl Module {
     }
 }
 
-/// Path, bias and place in the linker's list of each module.
-fn linked(
-    pid: u32,
-    memory: &Memory,
-    program: &Path,
-) -> Result<Vec<(PathBuf, u64, u64)>, Unavailable> {
-    const DEBUG_LIST: u64 = WORD;
-    const NAME: u64 = WORD;
+/// Bias and place in the linker's list of each module, in all of its namespaces (dlmopen(3)).
+fn linked(pid: u32, memory: &Memory, program: &Path) -> Result<Vec<(u64, u64)>, Unavailable> {
+    const LIST: u64 = WORD;
     const NEXT: u64 = 3 * WORD;
-    let list = memory.word(debug(pid, memory, program)? + DEBUG_LIST)?;
+    /// `struct r_debug_extended`, from version 2 on (glibc 2.35).
+    const NEXT_NAMESPACE: u64 = 5 * WORD;
     let mut modules = Vec::new();
-    let mut at = list;
-    while at != 0 && modules.len() < MODULES_MAX {
-        let bias = memory.word(at)?;
-        let name = memory.text(memory.word(at + NAME)?)?;
-        let path =
-            if at == list { program.to_owned() } else { PathBuf::from(OsStr::from_bytes(&name)) };
-        // The kernel's own (`linux-vdso.so.1`) has no file.
-        if path.is_absolute() {
-            modules.push((path, bias, at));
+    let mut namespace = debug(pid, memory, program)?;
+    while namespace != 0 {
+        let version = memory.word(namespace)? as u32;
+        let mut at = memory.word(namespace + LIST)?;
+        while at != 0 && modules.len() < MODULES_MAX {
+            modules.push((memory.word(at)?, at));
+            at = memory.word(at + NEXT)?;
         }
-        at = memory.word(at + NEXT)?;
+        namespace = if version >= 2 { memory.word(namespace + NEXT_NAMESPACE)? } else { 0 };
     }
+    // The dynamic linker is in each of them.
+    let mut known = Vec::new();
+    modules.retain(|(bias, _)| {
+        !known.contains(bias) && {
+            known.push(*bias);
+            true
+        }
+    });
     Ok(modules)
 }
 

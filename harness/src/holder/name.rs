@@ -39,6 +39,7 @@ enum Key {
     Mapping {
         stack: u32,
     },
+    Early,
 }
 
 /// An owner with its names.
@@ -72,7 +73,7 @@ impl<'a> Holders<'a> {
             start: module.span.0,
             end: module.span.1,
             bias: module.bias,
-            seen: Some(heap.seen),
+            seen: heap.seen,
         };
         let modules: Vec<LoadedModule> = heap.modules.iter().map(module).collect();
         let mut symbols = namer.symbols()?;
@@ -182,6 +183,7 @@ impl<'a> Holders<'a> {
                 self.find_local(&mut holder, owner, account, is_steady);
             }
             Key::Control { thread } => holder.thread = Some(thread.clone()),
+            Key::Early => {}
             Key::Mapping { stack } => {
                 let made = self.namer.creation(self.region, &self.heap.program, *stack);
                 holder.site = made.and_then(|made| made.site);
@@ -272,6 +274,7 @@ fn key(
             (Key::Control { thread: thread(at) }, None)
         }
         Place::Mapping { stack } => (Key::Mapping { stack }, None),
+        Place::Early => (Key::Early, None),
     }
 }
 
@@ -292,6 +295,7 @@ fn owner(key: &Key, variable: Option<&Variable>) -> Owner {
         Key::Specific { .. } => (HolderClass::PthreadKey, 6),
         Key::Stack { .. } => (HolderClass::Stack, 7),
         Key::Mapping { .. } => (HolderClass::Mapping, 8),
+        Key::Early => (HolderClass::Mapping, system),
         Key::Control { .. } => (HolderClass::Thread, system + 1),
     };
     Owner { class, rank }

@@ -14,8 +14,8 @@ use crate::region::Noted;
 const RED_ZONE: u64 = 128;
 /// As much of one stack is kept to be unwound.
 const STACK_KEPT_BYTES: u64 = 1 << 20;
-/// As much of one mapping is looked at.
-const MAPPING_BYTES_MAX: u64 = 256 << 20;
+/// As much of what the program has mapped is looked at.
+const MAPPED_BYTES_MAX: u64 = 4 << 30;
 
 /// A place in which pointers were looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(super) enum Place {
     Mapping {
         stack: u32,
     },
+    /// Heap that was given out before the agent was there.
+    Early,
 }
 
 /// A word there that points into a block.
@@ -90,6 +92,7 @@ pub(super) fn roots(
     layout: &ThreadLayout,
     threads: &[Thread],
     mappings: &[Noted],
+    early_end: u64,
 ) -> Result<Roots, Unavailable> {
     let mut search = Search { memory, blocks, buffer: Vec::new(), roots: Vec::new() };
     for (at, module) in (0u16..).zip(modules) {
@@ -101,11 +104,20 @@ pub(super) fn roots(
     for (at, thread) in (0u16..).zip(threads) {
         standing.push(search.thread(at, thread, modules, layout)?);
     }
-    for mapping in mappings {
-        let end = mapping.identity.saturating_add(mapping.value.min(MAPPING_BYTES_MAX));
-        for (start, end) in memory.writable(mapping.identity, end) {
-            search.range(start, end, |_| Place::Mapping { stack: mapping.stack })?;
+    let noted =
+        mappings.iter().map(|it| (it.identity, it.identity.saturating_add(it.value), it.stack));
+    let segments = memory.segments().map(|(start, end)| (start, end, 0));
+    let mut left = MAPPED_BYTES_MAX;
+    for (start, end, stack) in noted.chain(segments) {
+        for (start, end) in memory.readable(start, end) {
+            left = left.checked_sub(end - start).ok_or_else(|| {
+                Unavailable::new("it has mapped more memory than is looked at (4 GiB)")
+            })?;
+            search.range(start, end, |_| Place::Mapping { stack })?;
         }
+    }
+    if let Some(start) = memory.heap_start() {
+        search.early(start, early_end)?;
     }
     Ok(Roots { roots: search.roots, threads: standing })
 }
@@ -131,6 +143,24 @@ impl Search<'_> {
                 roots.push(Root { place: place(at), at, block });
             }
         })
+    }
+
+    /// What is between the blocks of the heap as it was when the agent came: a library's constructor may have
+    /// run before, and what it has allocated is no block that is known.
+    fn early(&mut self, start: u64, end: u64) -> Result<(), Unavailable> {
+        let inside = self.blocks.iter().map(|(_, block)| (block.start, block.end()));
+        let inside = inside.filter(|(from, to)| *to > start && *from < end);
+        let mut gaps = Vec::new();
+        let mut at = start;
+        for (from, to) in inside {
+            gaps.push((at, from));
+            at = at.max(to);
+        }
+        gaps.push((at, end));
+        for (from, to) in gaps.into_iter().filter(|(from, to)| from < to) {
+            self.range(from, to, |_| Place::Early)?;
+        }
+        Ok(())
     }
 
     /// The static variables of a module.
@@ -171,7 +201,7 @@ impl Search<'_> {
         let pointer = registers.thread_pointer;
         // A thread that has just begun, or is about to end, has no storage (yet).
         if pointer == 0 {
-            let stack = self.stack(at, &registers, u64::MAX)?;
+            let stack = self.stack(at, thread, u64::MAX)?;
             return Ok(Standing { name: thread.name.clone(), registers, stack });
         }
         let mut lowest = pointer;
@@ -196,18 +226,35 @@ impl Search<'_> {
                 _ => Place::Control { thread: at },
             }
         })?;
-        let stack = self.stack(at, &registers, lowest)?;
+        let stack = self.stack(at, thread, lowest)?;
         Ok(Standing { name: thread.name.clone(), registers, stack })
     }
 
-    /// A thread's stack, which ends where its thread-local storage begins, or its mapping does.
-    fn stack(
+    /// A thread that stands on another stack than its own (a signal's, a coroutine's) has left frames on that: all
+    /// of it is looked at, for where they end is not known. The main thread's own has no thread-local storage.
+    fn other_stack(
         &mut self,
         at: u16,
-        registers: &Registers,
+        is_main: bool,
+        top: u64,
         lowest: u64,
-    ) -> Result<Vec<u8>, Unavailable> {
-        let top = registers.stack_pointer();
+    ) -> Result<(), Unavailable> {
+        let own = match is_main {
+            true => self.memory.main_stack(),
+            false => self.memory.area(lowest.saturating_sub(1)).map(|(start, _)| (start, lowest)),
+        };
+        match own {
+            Some((start, end)) if !(start..end).contains(&top) => {
+                self.range(start, end, |_| Place::Stack { thread: at })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A thread's stack, which ends where its thread-local storage begins, or its mapping does.
+    fn stack(&mut self, at: u16, thread: &Thread, lowest: u64) -> Result<Vec<u8>, Unavailable> {
+        let top = thread.registers.stack_pointer();
+        self.other_stack(at, thread.is_main, top, lowest)?;
         let Some((first, mut end)) = self.memory.area(top) else { return Ok(Vec::new()) };
         if let Some(block) = self.blocks.find(top) {
             // A stack that the program has allocated: what lies behind it in the heap is none.

@@ -30,6 +30,8 @@ pub(super) struct Stopped {
 pub(super) struct Thread {
     pub(super) tid: u32,
     pub(super) name: String,
+    /// Whether it is the process's first.
+    pub(super) is_main: bool,
     pub(super) registers: Registers,
     /// The signal that it was about to be given.
     signal: Option<Signal>,
@@ -81,7 +83,8 @@ impl Stopped {
                 let name = crate::probe::thread::name(pid, tid).unwrap_or_default();
                 if let Some(registers) = registers(pid, tid, &mut backoff)? {
                     let signal = pending(tid);
-                    stopped.threads.push(Thread { tid, name, registers, signal });
+                    let is_main = tid == pid;
+                    stopped.threads.push(Thread { tid, name, is_main, registers, signal });
                 }
             }
         }

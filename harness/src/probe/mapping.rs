@@ -4,6 +4,7 @@
 //! What is a thing the agent has seen; the kernel says how many of its bytes are mapped still. Cost: a
 //! microsecond a line, so it is read only where the agent has seen a mapping stay.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 
@@ -84,19 +85,23 @@ fn parse(maps: &str) -> Vec<Area> {
 fn overlap(areas: &[Area], noted: &[Noted]) -> Vec<Mapping> {
     let mut latest: Vec<&Noted> = noted.iter().collect();
     latest.sort_by_key(|note| std::cmp::Reverse(note.before));
-    let mut taken: Vec<(u64, u64)> = Vec::new();
+    let mut taken = Taken::default();
     let mut mappings = Vec::new();
     for note in latest {
         let (start, end) = (note.identity, note.identity.saturating_add(note.value));
         let mut bytes = 0;
         let mut file = None;
-        for area in areas.iter().filter(|area| area.start < end && area.end > start) {
-            for (from, to) in without(&taken, area.start.max(start), area.end.min(end)) {
-                bytes += to - from;
-                file = file.or_else(|| area.file.clone());
+        let free = taken.take(start, end);
+        let first = areas.partition_point(|area| area.end <= start);
+        for area in areas[first..].iter().take_while(|area| area.start < end) {
+            for (from, to) in &free {
+                let inside = (*to).min(area.end).saturating_sub((*from).max(area.start));
+                if inside > 0 {
+                    bytes += inside;
+                    file = file.or_else(|| area.file.clone());
+                }
             }
         }
-        taken.push((start, end));
         if bytes > 0 {
             let (stack, round) = (note.stack, note.round);
             mappings.push(Mapping { address: start, bytes, file, stack, round });
@@ -106,17 +111,35 @@ fn overlap(areas: &[Area], noted: &[Noted]) -> Vec<Mapping> {
     mappings
 }
 
-/// What is left of a range.
-fn without(taken: &[(u64, u64)], from: u64, to: u64) -> Vec<(u64, u64)> {
-    let mut left = vec![(from, to)];
-    for (start, end) in taken {
-        left = left
-            .into_iter()
-            .flat_map(|(from, to)| [(from, to.min(*start)), (from.max(*end), to)])
-            .filter(|(from, to)| from < to)
-            .collect();
+/// Ranges that have been taken: by their ends, and none overlaps another.
+#[derive(Default)]
+struct Taken(BTreeMap<u64, u64>);
+
+impl Taken {
+    /// Takes a range, and gives what of it was free.
+    fn take(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut free = Vec::new();
+        let (mut at, mut from) = (start, start);
+        let mut swallowed = Vec::new();
+        // Those that end in it or behind it, as far as they begin before its end.
+        for (known_end, known_start) in self.0.range(start..).take_while(|(_, from)| **from <= end)
+        {
+            if *known_start > at {
+                free.push((at, *known_start));
+            }
+            at = at.max(*known_end);
+            from = from.min(*known_start);
+            swallowed.push(*known_end);
+        }
+        if at < end {
+            free.push((at, end));
+        }
+        for known in swallowed {
+            self.0.remove(&known);
+        }
+        self.0.insert(at.max(end), from);
+        free
     }
-    left
 }
 
 #[cfg(test)]
@@ -125,6 +148,18 @@ mod tests {
 
     fn noted(address: u64, bytes: u64, sequence: u64) -> Noted {
         Noted { identity: address, value: bytes, before: sequence, round: 1, ..Noted::default() }
+    }
+
+    #[test]
+    fn what_is_taken_is_never_given_twice() {
+        let mut taken = Taken::default();
+        assert_eq!(taken.take(10, 20), [(10, 20)]);
+        assert_eq!(taken.take(30, 40), [(30, 40)]);
+        assert_eq!(taken.take(5, 35), [(5, 10), (20, 30)]);
+        assert_eq!(taken.take(0, 50), [(0, 5), (40, 50)]);
+        assert_eq!(taken.take(20, 21), []);
+        assert_eq!(taken.take(50, 60), [(50, 60)], "next to it");
+        assert_eq!(taken.0.len(), 1);
     }
 
     const MAPS: &str = "\

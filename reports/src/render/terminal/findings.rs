@@ -88,7 +88,7 @@ impl Block<'_> {
         if let Some(holder) = &finding.holder {
             // Of a watched program nobody counts rounds.
             let is_watched = trial.mode == Mode::Watch || finding.trend.is_some();
-            self.holder(holder, (!is_watched).then(|| "rounds"));
+            self.holder(holder, (!is_watched).then_some("rounds"));
         }
         // What all places of a watched program meet together stands in their row.
         if let Some(forecast) = finding.forecast.as_ref().filter(|_| finding.trend.is_none()) {

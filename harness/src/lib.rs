@@ -19,7 +19,8 @@
 //!  suite ─► trial ─► observe: spawn a child of this same binary ──► child: enter, round 1, boundary, round 2 ...
 //!             │         │    ◄── shared table, /proc ──                 agent: preloaded, counts and takes stacks
 //!             │         └─ descendants sampled, survivors found
-//!             ├─ suspected? observe again with a stack for every heap block, and name the sites
+//!             ├─ suspected? observe again with a stack for every heap block, name the sites, and follow the
+//!             │  pointers of the process to who holds what leaked
 //!             ├─ judge: evidence ─► findings and a verdict   (pure)
 //!             └─ record ─► ledger, terminal                  (crate `watertight-report`)
 //! ```

@@ -57,7 +57,6 @@ fn main() -> Result<ExitCode> {
 }
 
 /// One run of a case: how long it takes, and its supervisor's peak of memory in bytes.
-#[expect(clippy::disallowed_methods, reason = "waited for here")]
 fn run(case: &str, is_asked: bool) -> Result<(Duration, u64)> {
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();

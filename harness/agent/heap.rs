@@ -284,11 +284,11 @@ fn fresh(block: *mut c_void) -> *mut c_void {
     born(block)
 }
 
-/// Where each block is looked into: fills it with zeroes from `from` on, so that no pointer is found in it
+/// Where holders are asked for: fills a block with zeroes from `from` on, so that no pointer is found in it
 /// that an earlier owner of the same memory has left there.
 #[inline(always)]
 fn wipe(block: *mut c_void, from: usize) {
-    if !block.is_null() && local::region().is_some_and(|region| region.heap_interval.load(Relaxed) == 1) {
+    if !block.is_null() && local::region().is_some_and(|region| region.wipes.load(Relaxed) != 0) {
         wipe_now(block, from);
     }
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 use crate::heap;
 use crate::sys;
 use crate::table::{
-    CONTROL_FILE, Control, FLAG_FD_STACKS, MAGIC, Region, SHARDS, STAGE_START, Shard,
+    CONTROL_FILE, Control, FLAG_FD_STACKS, FLAG_HOLDERS, MAGIC, Region, SHARDS, STAGE_START, Shard,
 };
 
 /// A page of its own, so that wiping it takes nothing else along.
@@ -171,7 +171,10 @@ fn renew(forked: u32) {
         }
         if let Some(control) = control() {
             shared.born_sample.store(control.sample.load(Relaxed), Relaxed);
-            shared.heap_interval.store(heap::interval(control), Relaxed);
+            let interval = heap::interval(control);
+            let holders = control.flags.load(Relaxed) & FLAG_HOLDERS != 0;
+            shared.heap_interval.store(interval, Relaxed);
+            shared.wipes.store((holders && interval == 1).into(), Relaxed);
         }
         shared.magic.store(MAGIC, Release);
         PAGE.region.store(region, Release);

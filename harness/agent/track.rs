@@ -30,13 +30,16 @@ struct Kept {
     weight: Weight,
 }
 
-/// Tracks a new block under the caller's stack. One that is born in a round that only warms up has none:
-/// it is tracked because it may hold others.
+/// Tracks a new block under the caller's stack. One that is born in a round that only warms up has none: it is
+/// tracked where it may be asked who holds the others.
 #[cold]
 #[inline(never)]
 pub(crate) fn enter(region: &Region, control: &Control, address: usize, weight: Weight) {
     let round = control.round.load(Relaxed);
     let is_warm = round >= control.warm_round.load(Relaxed);
+    if !is_warm && region.wipes.load(Relaxed) == 0 {
+        return;
+    }
     let stack = if is_warm { note::stack_id(region, control) } else { 0 };
     let kept = Kept { stack, round, weight };
     // What finds no room could never be taken off again.

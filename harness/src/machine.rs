@@ -42,6 +42,8 @@ pub struct Machine {
     pub unloadable: Option<String>,
     /// What each probe saw of its planted leak, or why none could be planted.
     pub canaries: Result<Vec<Canary>, String>,
+    /// Why it cannot be told who holds what leaked; none where it can.
+    pub holders_blind: Option<String>,
     /// What is preloaded into every process already (`LD_PRELOAD`).
     pub preloaded: Option<String>,
     /// Where the shared table and the agent may lie: in memory, and among temporary files.
@@ -96,6 +98,7 @@ pub fn examine() -> Machine {
         kernel: Kernel::running(),
         network: network::attempted(),
         unloadable: sung.as_ref().ok().and_then(|sung| sung.unloadable.clone()),
+        holders_blind: sung.as_ref().ok().and_then(|sung| sung.holders_blind.clone()),
         canaries: sung.map(|sung| sung.canaries),
         preloaded: std::env::var("LD_PRELOAD").ok().filter(|value| !value.is_empty()),
         folders: [PathBuf::from(SHM), std::env::temp_dir()].map(Folder::read).into(),

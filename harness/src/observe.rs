@@ -28,7 +28,7 @@ use watertight_report::model::{Cleanup, Net as NetRecord, Outcome};
 use crate::births::{Birth, Births};
 use crate::case::{Case, DEADLINE, Net};
 use crate::descendant::Descendants;
-use crate::holder::Looked;
+use crate::holder::{self, Looked};
 use crate::judge::Creation;
 use crate::probe::process;
 use crate::region::{ControlMap, LiveStack, RegionMap, write_text};
@@ -40,8 +40,8 @@ use crate::subject::Spawn;
 use crate::survivor::Strangers;
 use crate::survivor::{self, Survivor};
 use crate::table::{
-    ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_IMPATIENT, FLAG_RAW,
-    FLAG_UNEDITED, NET_PRIVATE, NET_REFUSED,
+    ENV_MAIN, FLAG_FD_STACKS, FLAG_HEAP_STACKS, FLAG_HOLD_EXIT, FLAG_HOLDERS, FLAG_IMPATIENT,
+    FLAG_RAW, FLAG_UNEDITED, NET_PRIVATE, NET_REFUSED,
 };
 use crate::unedited::ends::End;
 use crate::unedited::{Program, own_output, reason, verdict_of_libtest};
@@ -208,6 +208,7 @@ pub(crate) fn observe(run: &Run, script: Script<'_>, purpose: Purpose) -> io::Re
     };
     let when = |flag: u32, set: bool| if set { flag } else { 0 };
     let flags = when(FLAG_HEAP_STACKS, explain)
+        | when(FLAG_HOLDERS, explain && holder::is_wanted())
         | when(FLAG_UNEDITED, unedited.is_some())
         | when(FLAG_RAW, explain && unedited.is_some())
         | when(FLAG_IMPATIENT, impatient);

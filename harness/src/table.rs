@@ -76,6 +76,9 @@ pub(crate) const FLAG_IMPATIENT: u32 = 8;
 pub(crate) const FLAG_UNEDITED: u32 = 16;
 /// Flag: descriptors that an unedited main process makes by system calls of its own are noted as well.
 pub(crate) const FLAG_RAW: u32 = 32;
+/// Flag: with a stack for each heap block, blocks are filled with zeroes before the program gets them, and those
+/// made before the first round are tracked too: their holders are asked for.
+pub(crate) const FLAG_HOLDERS: u32 = 64;
 
 /// What the supervisor and the main process of a trial say to each other.
 #[repr(C)]
@@ -258,6 +261,10 @@ pub(crate) struct Region {
     pub(crate) stack_next: AtomicU32,
     /// Highest descriptor number that ever had a slot, plus one.
     pub(crate) fd_top: AtomicU32,
+    /// 1 where blocks are filled with zeroes ([`FLAG_HOLDERS`]).
+    pub(crate) wipes: AtomicU32,
+    /// Keeps what follows aligned.
+    pub(crate) reserved: AtomicU32,
     /// Where the heap that grows by brk(2) ended when the region was made.
     pub(crate) early_end: AtomicUsize,
     /// How heap blocks get stacks in this process: 0 none does, 1 each, more for one in about so many bytes.

@@ -51,10 +51,8 @@ struct Extent {
 impl Blocks {
     /// Reads what the agent has noted. The process stands still.
     pub(super) fn read(region: &RegionMap) -> Result<Self, Unavailable> {
-        match region.heap_interval.load(Relaxed) {
-            1 => {}
-            0 => return Err(Unavailable::new("its heap blocks were not noted")),
-            _ => return Err(Unavailable::new("its heap blocks were sampled")),
+        if region.wipes.load(Relaxed) == 0 {
+            return Err(Unavailable::new("not every one of its heap blocks was noted"));
         }
         if region.forked_from.load(Relaxed) != 0 {
             return Err(Unavailable::new("it was forked, and what it had before is not known"));

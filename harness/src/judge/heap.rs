@@ -72,7 +72,9 @@ pub(super) fn judge(heap: &HeapEvidence, budget: &Budget, atoms: &mut Vec<Atom>)
             Atom::new(Status::Leak, Resource::Heap, blocks_text(count), group.growth(), typical)
                 .made(Some(group.creation.clone()));
         atom.holder.clone_from(&group.holder);
-        atom.note = kept_by.take();
+        // Whoever knows who keeps it need not guess.
+        let is_known = group.holder.as_ref().is_some_and(|it| it.confidence == Confidence::Sure);
+        atom.note = if is_known { None } else { kept_by.take() };
         if let Some(keeper) = group.creation.known_keeper()
             && group.growth() <= KEEPER_BYTES_MAX
         {

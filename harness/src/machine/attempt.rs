@@ -43,6 +43,8 @@ pub(super) struct Sung {
     /// Why no process can be started with the agent.
     pub(super) unloadable: Option<String>,
     pub(super) canaries: Vec<Canary>,
+    /// Why it cannot be told who holds what leaked.
+    pub(super) holders_blind: Option<String>,
 }
 
 /// Does what this process was started for by [`examine`](super::examine), and gives its exit code; none
@@ -111,7 +113,11 @@ fn sing() -> Result<String, String> {
     survivor::become_subreaper();
     let config = Config::load().map_err(|error| error.to_string())?;
     let run = Run::open(Subjects::own("doctor"), false, config)?;
-    let sung = Sung { unloadable: run.agent.as_ref().err().cloned(), canaries: canary::sing(&run) };
+    let sung = Sung {
+        unloadable: run.agent.as_ref().err().cloned(),
+        canaries: canary::sing(&run),
+        holders_blind: run.holders_blind().map(str::to_owned),
+    };
     run.home.leave();
     serde_json::to_string(&sung).map_err(|error| error.to_string())
 }

@@ -3,7 +3,7 @@
 
 use gimli::{Dwarf, UnitOffset};
 
-use super::debug::{Entry, Indexed};
+use super::debug::Indexed;
 use super::image::Reader;
 use super::type_name::short;
 
@@ -113,41 +113,13 @@ pub(super) fn functions(
 ) -> Option<Vec<UnitOffset>> {
     let function = unit.function(address)?;
     let mut found = vec![function];
-    let mut raw = unit.unit.entries_raw(Some(function)).ok()?;
-    let mut entry = Entry::null();
-    raw.read_entry(&mut entry).ok()?;
-    // Everything deeper than this is passed over.
-    let mut passed_over = isize::MAX;
-    while raw.next_depth() > 0 {
-        let (depth, offset) = (raw.next_depth(), raw.next_offset());
-        if !raw.read_entry(&mut entry).ok()? || depth > passed_over {
-            continue;
+    unit.each_at(dwarf, function, address, |entry| {
+        if entry.tag() == gimli::DW_TAG_inlined_subroutine {
+            found.push(entry.offset());
         }
-        passed_over = isize::MAX;
-        match entry.tag() {
-            gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block => {
-                if !holds(dwarf, unit, &entry, address) {
-                    passed_over = depth;
-                } else if entry.tag() == gimli::DW_TAG_inlined_subroutine {
-                    found.push(offset);
-                }
-            }
-            _ => passed_over = depth,
-        }
-    }
+    })?;
     found.reverse();
     Some(found)
-}
-
-/// Whether an entry's code holds an address.
-pub(super) fn holds(dwarf: &Dwarf<Reader>, unit: &Indexed, entry: &Entry, address: u64) -> bool {
-    let Ok(mut ranges) = dwarf.die_ranges(&unit.unit, entry) else { return false };
-    while let Ok(Some(range)) = ranges.next() {
-        if (range.begin..range.end).contains(&address) {
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]

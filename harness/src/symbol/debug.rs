@@ -214,6 +214,49 @@ impl Indexed {
         (address < *end).then_some(*offset)
     }
 
+    /// Gives the entries in a function that are there at an address, outermost first: blocks and inlined
+    /// functions whose code holds it, and the variables in them.
+    pub(super) fn each_at(
+        &self,
+        dwarf: &Dwarf<Reader>,
+        function: UnitOffset,
+        address: u64,
+        mut each: impl FnMut(&Entry),
+    ) -> Option<()> {
+        let mut raw = self.unit.entries_raw(Some(function)).ok()?;
+        let mut entry = Entry::null();
+        raw.read_entry(&mut entry).ok()?;
+        // Everything deeper than this is passed over.
+        let mut passed_over = isize::MAX;
+        while raw.next_depth() > 0 {
+            let depth = raw.next_depth();
+            if !raw.read_entry(&mut entry).ok()? || depth > passed_over {
+                continue;
+            }
+            let is_around = matches!(
+                entry.tag(),
+                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block
+            );
+            let is_open = is_around && self.holds(dwarf, &entry, address);
+            passed_over = if is_open { isize::MAX } else { depth };
+            if is_open || !is_around {
+                each(&entry);
+            }
+        }
+        Some(())
+    }
+
+    /// Whether an entry's code holds an address.
+    fn holds(&self, dwarf: &Dwarf<Reader>, entry: &Entry, address: u64) -> bool {
+        let Ok(mut ranges) = dwarf.die_ranges(&self.unit, entry) else { return false };
+        while let Ok(Some(range)) = ranges.next() {
+            if (range.begin..range.end).contains(&address) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn declared(
         &self,
         dwarf: &Dwarf<Reader>,

@@ -7,7 +7,6 @@ use gimli::{
 
 use super::LoadedModule;
 use super::Symbolizer;
-use super::call::holds;
 use super::debug::{Entry, Indexed};
 use super::image::Reader;
 use super::type_name::short;
@@ -85,30 +84,12 @@ fn in_function(
         let function = unit.function(address)?;
         let entry = unit.unit.entry(function).ok()?;
         let base = base(unit, &entry, frame)?;
-        let mut raw = unit.unit.entries_raw(Some(function)).ok()?;
-        let mut entry = Entry::null();
-        raw.read_entry(&mut entry).ok()?;
         let mut locals = Vec::new();
-        // Everything deeper than this is passed over.
-        let mut passed_over = isize::MAX;
-        while raw.next_depth() > 0 {
-            let depth = raw.next_depth();
-            if !raw.read_entry(&mut entry).ok()? || depth > passed_over {
-                continue;
+        unit.each_at(dwarf, function, address, |entry| {
+            if matches!(entry.tag(), gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter) {
+                locals.extend(local(dwarf, unit, entry, address, base, frame));
             }
-            passed_over = isize::MAX;
-            match entry.tag() {
-                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block => {
-                    if !holds(dwarf, unit, &entry, address) {
-                        passed_over = depth;
-                    }
-                }
-                gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter => {
-                    locals.extend(local(dwarf, unit, &entry, address, base, frame));
-                }
-                _ => passed_over = depth,
-            }
-        }
+        })?;
         Some(locals)
     };
     read().unwrap_or_default()

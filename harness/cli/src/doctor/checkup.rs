@@ -20,6 +20,7 @@ const PORTS_MIN: u16 = 10_000;
 pub(super) fn checkup(machine: &Machine) -> Vec<Remark> {
     let mut remarks = canaries(&machine.canaries);
     remarks.push(agent(machine));
+    remarks.push(holders(machine));
     remarks.push(kernel(&machine.kernel));
     remarks.push(network(&machine.network));
     remarks.push(ports(&machine.ports));
@@ -66,6 +67,18 @@ fn agent(machine: &Machine) -> Remark {
             None => "tests are preloaded with it".to_owned(),
         },
     )
+}
+
+fn holders(machine: &Machine) -> Remark {
+    const SUBJECT: &str = "holders";
+    match &machine.holders_blind {
+        Some(reason) => {
+            Remark::weaker(SUBJECT, format!("who holds what leaked is not told: {reason}")).change(
+                "a test is stopped and read for it, which takes the right to trace it (ptrace)",
+            )
+        }
+        None => Remark::ok(SUBJECT, "who holds what leaked is told"),
+    }
 }
 
 fn kernel(kernel: &Kernel) -> Remark {

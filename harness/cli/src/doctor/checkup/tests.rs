@@ -12,6 +12,7 @@ fn machine() -> Machine {
         network: Network::Privileged,
         unloadable: None,
         canaries: Ok(vec![Canary::seen(Resource::Fd), Canary::seen(Resource::Heap)]),
+        holders_blind: None,
         preloaded: None,
         folders: vec![folder("/dev/shm"), folder("/tmp")],
         limits: Limits {
@@ -56,6 +57,15 @@ fn canaries_that_could_not_be_planted_are_blind() {
     let mut machine = machine();
     machine.canaries = Err("no room".to_owned());
     assert_eq!(complaint(&machine).level, Level::Blind);
+}
+
+#[test]
+fn holders_that_cannot_be_told_are_weaker_and_say_why() {
+    let mut machine = machine();
+    machine.holders_blind = Some("ptrace".to_owned());
+    let remark = complaint(&machine);
+    assert_eq!((remark.subject, remark.level), ("holders", Level::Weaker));
+    assert!(remark.finding.ends_with(": ptrace"), "{remark:?}");
 }
 
 #[test]

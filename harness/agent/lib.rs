@@ -48,8 +48,8 @@ mod hold;
 
 use core::ffi::{c_char, c_int};
 
-/// Runs when the dynamic linker initialises the object: before `main` and, because nothing depends
-/// on us, before most other constructors. glibc passes the program's arguments to constructors.
+/// Runs when the dynamic linker initialises the object: before `main`, and after the constructors of the
+/// libraries that the program is linked with. glibc passes the program's arguments to constructors.
 extern "C" fn load(_argc: c_int, _argv: *mut *mut c_char, envp: *mut *mut c_char) {
     next::resolve();
     // SAFETY: glibc calls constructors with the process's own argument and environment vectors.

@@ -232,11 +232,11 @@ fn the_facts_are_those_that_there_are() {
 }
 
 #[test]
-fn rounds_have_the_name_that_they_have_in_the_trial() {
+fn a_pass_of_a_suite_has_a_round_for_each_of_its_tests() {
     let mut shared = trial(vec![heap(registry())]);
     shared.mode = Mode::Shared;
     let said = told_of(&shared).pop().unwrap();
-    assert!(said.starts_with("        7 of 7 passes; retains"), "{said}");
+    assert!(said.starts_with("        7 of 7 rounds; retains"), "{said}");
 }
 
 #[test]

@@ -50,6 +50,10 @@ const TOLD_PART: u64 = 16;
 /// Bytes that must have been added: less is a list that grows with what it names, or a page.
 const BYTES_MIN: u64 = 16 * 1024;
 
+/// Growth of port pairs that has gone on for less than this may be their number coming to what it will be: the
+/// kernel keeps each for 60 s (`TCP_TIMEWAIT_LEN`), and trends take their time.
+const FILLING_S: f64 = 120.0;
+
 /// Metrics that must have been seen for long enough, but for memory.
 const REQUIRED: [&str; 4] =
     [metric::DESCRIPTOR, metric::THREAD, metric::PROCESS, metric::HEAP_BYTES];
@@ -99,8 +103,17 @@ impl Watched {
             told.extend(self.memory_told());
         }
         told.extend(self.so_far());
-        told.extend(grows(metric::TIME_WAIT).then_some((metric::TIME_WAIT, Status::Leak)));
+        told.extend(self.waiting());
         told
+    }
+
+    /// Port pairs that grow. Each stays for a minute, so a program that goes on closing connections has more of
+    /// them for as long, and no more after it.
+    fn waiting(&self) -> Option<(&'static str, Status)> {
+        let growth = self.growth(metric::TIME_WAIT)?;
+        let grown = self.grown.get(metric::TIME_WAIT).copied().unwrap_or(0) as f64;
+        let goes_on = grown >= growth.per_second.value * FILLING_S;
+        Some((metric::TIME_WAIT, if goes_on { Status::Leak } else { Status::Unconfirmed }))
     }
 
     /// What has grown so far, and may be a warm-up: told with its lines, and not failed.

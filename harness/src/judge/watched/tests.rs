@@ -183,3 +183,19 @@ fn what_is_too_short_is_not_clean() {
     assert_eq!((findings.len(), verdict), (0, Verdict::Unmeasured));
     assert_eq!(watched(&[Watched::default()]).1, Verdict::Clean);
 }
+
+#[test]
+fn port_pairs_that_come_to_their_number_are_no_leak_yet() {
+    // One a second, so they are counted as seconds.
+    let waiting = |grown: u64| {
+        let trend = growing(Unit::Things, 1);
+        let Trend::Growing(growth) = &trend else { panic!("{trend:?}") };
+        let grown = (grown as f64 * growth.per_second.value) as u64;
+        let trends = [(metric::TIME_WAIT, trend.clone())].into();
+        let grown = [(metric::TIME_WAIT, grown)].into();
+        let (findings, _) = watched(&[Watched { trends, grown, made: Vec::new(), ..leaky() }]);
+        findings.iter().find(|it| it.resource == Resource::TimeWait).map(|it| it.status)
+    };
+    assert_eq!(waiting(50), Some(Status::Unconfirmed));
+    assert_eq!(waiting(300), Some(Status::Leak));
+}

@@ -80,3 +80,13 @@ fn leaked_and_tagged() {
     TAGGED.store(address | 1, Relaxed);
     assert_eq!(TAGGED.load(Relaxed) & !1, address);
 }
+
+/// As of a buffer that was read to its end. Blocks of this size have not a byte to spare.
+#[test]
+fn leaked_and_known_by_its_end() {
+    const FULL: usize = 24;
+    static END: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+    let whole = vec![1_u8; FULL].leak();
+    END.store(whole.as_mut_ptr_range().end, Relaxed);
+    assert!(!END.load(Relaxed).is_null());
+}

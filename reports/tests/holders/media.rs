@@ -1,14 +1,12 @@
 //! Whole reports, in every medium that is told of a holder.
 
-use watertight_report::model::{Finding, Frame, Record, Status, Trial};
-use watertight_report::render::Renderer;
+use watertight_report::model::{Finding, Frame, Status, Trial};
 use watertight_report::render::folded::{Counted, Folded};
 use watertight_report::render::github::Github;
 use watertight_report::render::json::Json;
 use watertight_report::render::junit::Junit;
 use watertight_report::render::markdown::{BYTES_MAX, Markdown};
 use watertight_report::render::terminal::{Style, Terminal};
-use watertight_report::report::Fold;
 
 use crate::held::{cycle, heap, registry, thread_local, trial, unmeasured};
 
@@ -33,27 +31,6 @@ fn trials() -> Vec<Trial> {
         named("grows_a_tree", vec![nodes]),
         unedited,
     ]
-}
-
-fn rendered<'a, R: Renderer>(
-    trials: &[Trial],
-    out: &'a mut Vec<u8>,
-    make: impl FnOnce(&'a mut Vec<u8>) -> R,
-) {
-    let (mut renderer, mut fold) = (make(out), Fold::default());
-    for trial in trials {
-        renderer.trial(trial).unwrap();
-        fold.add(&Record::Trial(Box::new(trial.clone())));
-    }
-    renderer.finish(&fold.finish()).unwrap();
-}
-
-macro_rules! text {
-    ($trials:expr, $make:expr) => {{
-        let mut out = Vec::new();
-        rendered($trials, &mut out, $make);
-        String::from_utf8(out).unwrap()
-    }};
 }
 
 macro_rules! golden {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is to fail its test")]
 
+#[path = "../any/media.rs"]
+#[macro_use]
+mod any_media;
 #[path = "../any/record.rs"]
 #[expect(dead_code, reason = "of a watch there are trials alone")]
 mod any_record;

@@ -1,37 +1,14 @@
 //! A ledger with watched programs in it, in every medium.
 
-use watertight_report::model::{Mode, Outcome, Record, Trial};
-use watertight_report::render::Renderer;
+use watertight_report::model::{Mode, Outcome};
 use watertight_report::render::folded::{Counted, Folded};
 use watertight_report::render::github::Github;
 use watertight_report::render::json::Json;
 use watertight_report::render::junit::Junit;
 use watertight_report::render::markdown::{BYTES_MAX, Markdown};
 use watertight_report::render::terminal::{Style, Terminal};
-use watertight_report::report::Fold;
 
 use crate::programs::{flat, from_outside, leaky, opened, program, too_short, with_workers};
-
-fn text<'a, R: Renderer>(
-    trials: &[Trial],
-    out: &'a mut Vec<u8>,
-    make: impl FnOnce(&'a mut Vec<u8>) -> R,
-) {
-    let (mut fold, mut renderer) = (Fold::default(), make(out));
-    for trial in trials {
-        renderer.trial(trial).unwrap();
-        fold.add(&Record::Trial(Box::new(trial.clone())));
-    }
-    renderer.finish(&fold.finish()).unwrap();
-}
-
-macro_rules! text {
-    ($trials:expr, $make:expr) => {{
-        let mut out = Vec::new();
-        text($trials, &mut out, $make);
-        String::from_utf8(out).unwrap()
-    }};
-}
 
 macro_rules! golden {
     ($name:ident, $make:expr) => {

@@ -59,15 +59,13 @@ impl<'a> Asked<'a> {
         region: Option<&'a RegionMap>,
         namer: &'a Namer<'a>,
     ) -> Self {
-        match (looked, region) {
-            (Some(Ok(_)), _) if namer.holders_blind().is_some() => {
-                Self::unmeasured(namer.holders_blind().unwrap_or_default())
-            }
-            (Some(Ok(heap)), Some(region)) => match Holders::new(heap, region, namer) {
+        match (looked, region, namer.holders_blind()) {
+            (Some(Ok(_)), _, Some(reason)) => Self::unmeasured(reason),
+            (Some(Ok(heap)), Some(region), None) => match Holders::new(heap, region, namer) {
                 Some(holders) => Self::Holders(Box::new(holders)),
                 None => Self::Nobody(None),
             },
-            (Some(Err(unavailable)), _) => Self::unmeasured(&unavailable.reason),
+            (Some(Err(unavailable)), _, _) => Self::unmeasured(&unavailable.reason),
             _ if !is_wanted() => Self::Nobody(None),
             _ => Self::unmeasured("it was not there to be looked at"),
         }

@@ -12,7 +12,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::probe::{Unavailable, thread};
+use crate::probe::{Unavailable, process, thread};
 use crate::settle::Backoff;
 use crate::symbol;
 
@@ -74,13 +74,13 @@ impl Stopped {
                     .and_then(|()| ptrace::interrupt(id(tid)))
                 {
                     Ok(()) => seized.push(tid),
-                    // It has just ended.
-                    Err(Errno::ESRCH) => {}
+                    // The kernel does not permit to trace a thread that is about to be reaped.
+                    Err(Errno::ESRCH | Errno::EPERM) if has_ended(pid, tid) => {}
                     Err(errno) => return Err(refused(errno)),
                 }
             }
             for tid in seized {
-                let name = crate::probe::thread::name(pid, tid).unwrap_or_default();
+                let name = thread::name(pid, tid).unwrap_or_default();
                 if let Some(registers) = registers(pid, tid, &mut backoff)? {
                     let signal = pending(tid);
                     let is_main = tid == pid;
@@ -106,18 +106,19 @@ fn registers(pid: u32, tid: u32, backoff: &mut Backoff) -> Result<Option<Registe
     loop {
         match read_registers(tid) {
             Ok(registers) => return Ok(Some(registers)),
-            Err(Errno::ESRCH) => {
-                let alive = thread::ids(pid).is_ok_and(|ids| ids.contains(&tid));
-                if !alive {
-                    return Ok(None);
-                }
-            }
+            // A traced thread that has ended stays on the list until its tracer has gone.
+            Err(Errno::ESRCH) if has_ended(pid, tid) => return Ok(None),
+            Err(Errno::ESRCH) => {}
             Err(errno) => return Err(refused(errno)),
         }
         if !backoff.pause() {
             return Err(Unavailable::new("a thread of it did not stop (it waits in the kernel)"));
         }
     }
+}
+
+fn has_ended(pid: u32, tid: u32) -> bool {
+    process::thread_stat(pid, tid).map_or(true, |stat| stat.is_zombie())
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -169,8 +170,6 @@ mod tests {
 
     use nix::sys::signal::kill;
 
-    use crate::probe::process;
-
     /// A shell that says when it is ready, and then waits for its input.
     #[expect(clippy::disallowed_methods, reason = "killed and waited for by each test")]
     fn waiting(script: &str) -> Child {
@@ -204,6 +203,48 @@ mod tests {
         drop(child.stdin.take());
         // `read` has found the end.
         assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+
+    /// Set in a process that makes threads which end at once, until its input ends.
+    const BUSY: &str = "WATERTIGHT_TEST_BUSY";
+
+    #[test]
+    fn threads_that_come_and_go_are_not_in_the_way() {
+        const TIMES: usize = 300;
+        const MAKERS: usize = 4;
+        if std::env::var_os(BUSY).is_some() {
+            let over = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..MAKERS {
+                    scope.spawn(|| {
+                        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                            drop(std::thread::spawn(|| {}));
+                        }
+                    });
+                }
+                let _ = std::io::stdin().read_line(&mut String::new());
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let mut busy = Command::new(own);
+        busy.args(["--exact", "holder::stop::tests::threads_that_come_and_go_are_not_in_the_way"]);
+        busy.env(BUSY, "1").stdin(Stdio::piped()).stdout(Stdio::null());
+        #[expect(clippy::disallowed_methods, reason = "ends with its input, and is waited for")]
+        let mut child = busy.spawn().unwrap();
+        let mut backoff = Backoff::new(Instant::now() + STOP);
+        while thread::count(child.id()).unwrap() < MAKERS as u64 + 2 {
+            assert!(backoff.pause(), "it does not make threads");
+        }
+        for _ in 0..TIMES {
+            let pid = child.id();
+            // As the looker does: what has ended under it goes with it.
+            let stop = std::thread::spawn(move || Stopped::stop(pid).map(|it| it.threads.len()));
+            assert!(stop.join().unwrap().unwrap() > MAKERS);
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

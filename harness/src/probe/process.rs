@@ -40,8 +40,16 @@ impl Stat {
 
 /// Reads one process.
 pub(crate) fn stat(pid: u32) -> Result<Stat, Unavailable> {
-    let path = format!("/proc/{pid}/stat");
-    parse_stat(&read(&path)?)
+    stat_at(&format!("/proc/{pid}/stat"))
+}
+
+/// Reads one of its threads.
+pub(crate) fn thread_stat(pid: u32, tid: u32) -> Result<Stat, Unavailable> {
+    stat_at(&format!("/proc/{pid}/task/{tid}/stat"))
+}
+
+fn stat_at(path: &str) -> Result<Stat, Unavailable> {
+    parse_stat(&read(path)?)
         .ok_or_else(|| Unavailable::new(format!("{path} is not as proc(5) says")))
 }
 

@@ -9,7 +9,17 @@ use watertight_report::model::Frame;
 use crate::judge::{Creation, HeapGroup};
 use crate::region::{LiveStack, RegionMap};
 use crate::run::Run;
-use crate::symbol::{LoadedModule, Project, Symbol, Symbolizer, package_of};
+use crate::symbol::{LoadedModule, Project, Symbol, Symbolizer, Value, package_of};
+
+/// What made a block.
+pub(crate) struct Made {
+    /// The call of the user's line into the library.
+    pub(crate) by: String,
+    /// The user's line, where it is known.
+    pub(crate) site: Option<Frame>,
+    /// What it made, where that is told.
+    pub(crate) value: Option<Value>,
+}
 
 /// Names the stacks of one trial's processes.
 pub(crate) struct Namer<'a> {
@@ -107,20 +117,19 @@ impl<'a> Namer<'a> {
 
     /// The call that made what stack `id` made: that of the user's line into the library, and the line. None
     /// where no stack was taken.
-    pub(crate) fn made(
-        &self,
-        region: &RegionMap,
-        program: &Path,
-        id: u32,
-    ) -> Option<(String, Option<Frame>)> {
+    pub(crate) fn made(&self, region: &RegionMap, program: &Path, id: u32) -> Option<Made> {
         let addresses = region.stack(id);
         let modules = region.modules(program);
         let mut symbols = self.symbols().filter(|_| !addresses.is_empty())?;
         let stack = symbols.name(&modules, &addresses);
         let calls = symbols.calls(&modules, &addresses);
         let site = self.project.site(&stack);
-        let user = site.via.or(site.site);
-        Some((made_by(&stack, &calls, user), site.site.map(|at| self.frame(&stack[at]))))
+        let made_by = made_by(&stack, site.via.or(site.site));
+        Some(Made {
+            by: calls.get(made_by).cloned().unwrap_or_default(),
+            site: site.site.map(|at| self.frame(&stack[at])),
+            value: constructed(&mut symbols, &modules, &addresses, made_by),
+        })
     }
 
     /// The innermost function of the program itself, by its symbol; `main` only where there is no other.
@@ -196,8 +205,26 @@ impl<'a> Namer<'a> {
 
 /// The call that the user's line makes, `user` being the innermost frame of the user's: the outermost one
 /// below it that is more than a passage; where there is none, the function that allocates itself.
-fn made_by(stack: &[Symbol], calls: &[String], user: Option<usize>) -> String {
+fn made_by(stack: &[Symbol], user: Option<usize>) -> usize {
     let below = &stack[..user.unwrap_or(0)];
     let called = below.iter().rposition(|symbol| !symbol.is_passage());
-    calls.get(called.or(user).unwrap_or(0)).cloned().unwrap_or_default()
+    called.or(user).unwrap_or(0)
+}
+
+/// What the call at frame `at` of a stack has made, where that is a smart pointer's constructor.
+fn constructed(
+    symbols: &mut Symbolizer,
+    modules: &[LoadedModule],
+    addresses: &[u64],
+    at: usize,
+) -> Option<Value> {
+    let mut first = 0;
+    for address in addresses {
+        let frames = symbols.name(modules, &[*address]).len();
+        if at < first + frames {
+            return symbols.constructed(modules, *address, at - first);
+        }
+        first += frames;
+    }
+    None
 }

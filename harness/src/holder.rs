@@ -27,6 +27,7 @@ mod module;
 mod name;
 mod root;
 mod stop;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Acquire;

@@ -18,10 +18,12 @@ mod function;
 mod image;
 mod index;
 mod local;
+mod member;
 mod origin;
 mod site;
 mod type_name;
 mod unwind;
+mod value;
 mod variable;
 
 use std::collections::HashMap;
@@ -39,6 +41,7 @@ pub(crate) use origin::Origin;
 use origin::Origins;
 pub(crate) use site::{Project, package_of, workspace};
 pub(crate) use unwind::Registers;
+pub(crate) use value::{Value, Word};
 pub(crate) use variable::Variable;
 
 /// File name of the preloaded agent: the frames of its hooks are nobody's code.

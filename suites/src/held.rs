@@ -55,6 +55,8 @@ pub struct Held {
     pub names: &'static [&'static str],
     /// All of these are in its type.
     pub types: &'static [&'static str],
+    /// The fields that the way to it leads through, in order; for a cycle those that close it.
+    pub fields: &'static [&'static str],
     /// The thread that it belongs to.
     pub thread: Option<&'static str>,
     /// Whether nobody who follows pointers can find it: they are stored in another form.
@@ -79,6 +81,7 @@ impl Held {
             classes,
             names: &[],
             types: &[],
+            fields: &[],
             thread: None,
             is_disguised: false,
             has_declaration: false,
@@ -97,6 +100,12 @@ impl Held {
     /// The variable's type: all of these are in it.
     fn typed(mut self, types: &'static [&'static str]) -> Self {
         self.types = types;
+        self
+    }
+
+    /// The way to the block leads through these fields.
+    fn through(mut self, fields: &'static [&'static str]) -> Self {
+        self.fields = fields;
         self
     }
 

@@ -52,12 +52,15 @@ pub(crate) enum Among {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) by: By,
-    /// The root words that lead to its things.
+    /// The root words that lead to what it holds.
     pub(super) roots: Vec<u32>,
+    /// The one of them that the path begins at; none of what is lost.
+    pub(super) root: Option<u32>,
     /// Blocks from the root to one of the things, which is last; of a ring some of its blocks first.
     pub(super) path: Vec<u32>,
     /// How many blocks point to each other there.
     pub(super) ring_blocks: u64,
+    /// Blocks like the last of the path.
     pub(super) things: u64,
     pub(super) things_per_round: u64,
     pub(super) retained_bytes: u64,
@@ -68,6 +71,8 @@ pub(super) struct Account {
     pub(super) also: Vec<HolderClass>,
 }
 
+/// glibc gives a block so many bytes more than asked for where the rest would be too small for another.
+const SLACK: u64 = 16;
 /// Blocks of a ring that are told.
 const RING_TOLD_MAX: usize = 8;
 
@@ -88,7 +93,8 @@ pub(super) enum By {
 struct Share {
     bytes: u64,
     rounds: BTreeSet<u32>,
-    tops: Vec<u32>,
+    /// Its topmost blocks, each with the bytes of all that leaks there.
+    tops: BTreeMap<u32, u64>,
 }
 
 impl<'a> Accounts<'a> {
@@ -114,8 +120,14 @@ impl<'a> Accounts<'a> {
         Self { blocks, edges, roots, owners, owned, ranked, tree, sources, backwards }
     }
 
-    /// Who holds the blocks that were made on `stacks`; none where none of them lives.
-    pub(super) fn of(&self, stacks: &HashSet<u32>, among: Among) -> Option<Account> {
+    /// Who holds the blocks that were made on `stacks`; none where none of them lives. `made_by` tells stacks
+    /// apart by the call that makes blocks there.
+    pub(super) fn of(
+        &self,
+        stacks: &HashSet<u32>,
+        among: Among,
+        made_by: impl Fn(u32) -> u64,
+    ) -> Option<Account> {
         let mut leaked = self.leaked(stacks);
         if among != Among::All {
             let lost: HashSet<u32> = self.lost(stacks).into_iter().collect();
@@ -134,26 +146,28 @@ impl<'a> Accounts<'a> {
             let share = shares.entry(self.by(origin)).or_default();
             share.bytes += self.blocks.get(block).bytes;
             share.rounds.insert(self.blocks.get(block).round);
-            if top == block {
-                share.tops.push(block);
-            }
+            *share.tops.entry(top).or_default() += self.blocks.get(block).bytes;
         }
         let (by, share) = shares.into_iter().max_by_key(|(_, share)| share.bytes)?;
-        let top = typical(&share.tops, |block| self.blocks.get(block).round)?;
+        let things = self.alike(&share.tops, made_by);
+        let top = typical(&things, |block| self.blocks.get(block).round)?;
         let mut per_round: BTreeMap<u32, u64> = rounds.iter().map(|round| (*round, 0)).collect();
-        for top in &share.tops {
-            *per_round.entry(self.blocks.get(*top).round).or_default() += 1;
+        for thing in &things {
+            *per_round.entry(self.blocks.get(*thing).round).or_default() += 1;
         }
         let mut counts: Vec<u64> = per_round.into_values().collect();
         counts.sort_unstable();
-        let roots: BTreeSet<u32> = share.tops.iter().map(|top| origins[*top as usize]).collect();
-        let (retained_bytes, retained_blocks) = self.retained(by, &share.tops, &roots);
-        let (path, ring_blocks) = self.path(by, top, origins[top as usize]);
+        let tops: Vec<u32> = share.tops.into_keys().collect();
+        let roots: BTreeSet<u32> = tops.iter().map(|top| origins[*top as usize]).collect();
+        let (retained_bytes, retained_blocks) = self.retained(by, &tops, &roots);
+        let root = origins[top as usize];
+        let (path, ring_blocks) = self.path(by, top, root);
         Some(Account {
             by,
+            root: Some(root).filter(|root| (*root as usize) < self.roots.len()),
             path,
             ring_blocks,
-            things: share.tops.len() as u64,
+            things: things.len() as u64,
             things_per_round: counts.get(counts.len() / 2).copied().unwrap_or(0),
             retained_bytes,
             retained_blocks,
@@ -183,6 +197,27 @@ impl<'a> Accounts<'a> {
         let most = rounds.values().map(BTreeSet::len).max().unwrap_or(0);
         let is_steady = |stack: u32| rounds.get(&stack).is_some_and(|it| it.len() + 1 >= most);
         own().filter(|(_, block)| is_steady(block.stack)).map(|(at, _)| at).collect()
+    }
+
+    /// Of topmost blocks with what leaks below them, those of the kind which leaks most. One call may make several
+    /// that are not alike: a connection has blocks beside its own, in every round of the same size.
+    fn alike(&self, tops: &BTreeMap<u32, u64>, made_by: impl Fn(u32) -> u64) -> Vec<u32> {
+        let block = |top: &u32| self.blocks.get(*top);
+        let made_by = |top: &u32| made_by(block(top).stack);
+        let Some(call) = heaviest(tops, made_by) else { return Vec::new() };
+        let of_call: BTreeMap<u32, u64> = tops
+            .iter()
+            .filter(|(top, _)| made_by(top) == call)
+            .map(|(top, it)| (*top, *it))
+            .collect();
+        let size = heaviest(&of_call, |top| block(top).bytes).unwrap_or(0);
+        let is_of_size = |top: &&u32| block(top).bytes.abs_diff(size) <= SLACK;
+        let of_size: Vec<u32> = of_call.keys().filter(is_of_size).copied().collect();
+        let rounds = |tops: &mut dyn Iterator<Item = &u32>| -> usize {
+            tops.map(|top| block(top).round).collect::<BTreeSet<u32>>().len()
+        };
+        let is_steady = rounds(&mut of_size.iter()) + 1 >= rounds(&mut of_call.keys());
+        if is_steady { of_size } else { of_call.into_keys().collect() }
     }
 
     /// For each block the topmost leaked one on the way to it, and the root that it is reached from.
@@ -229,8 +264,22 @@ impl<'a> Accounts<'a> {
         if ring.len() > RING_TOLD_MAX {
             path.clear();
         }
-        let told = ring.iter().copied().take(RING_TOLD_MAX);
-        (told.chain(path).collect(), ring.len() as u64)
+        let told = self.in_turn(ring, RING_TOLD_MAX);
+        (told.into_iter().chain(path).collect(), ring.len() as u64)
+    }
+
+    /// Up to `most` blocks of a ring, each after one that points to it as far as there is one.
+    fn in_turn(&self, ring: &[u32], most: usize) -> Vec<u32> {
+        let mut told: Vec<u32> = Vec::new();
+        while told.len() < ring.len().min(most) {
+            let is_new = |block: &&u32| !told.contains(block);
+            let in_ring = |block: &&u32| ring.binary_search(block).is_ok();
+            let targets = told.last().map_or(&[][..], |last| self.edges.of_block(*last));
+            let next = targets.iter().filter(in_ring).find(is_new);
+            let Some(next) = next.or_else(|| ring.iter().find(is_new)) else { break };
+            told.push(*next);
+        }
+        told
     }
 
     /// Bytes and blocks that the things keep alive: what hangs below them and no root reaches without them.
@@ -328,6 +377,15 @@ impl Backwards {
         let at = block as usize;
         &self.origins[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
+}
+
+/// Of blocks with what they weigh, the kind that weighs most in all.
+fn heaviest(tops: &BTreeMap<u32, u64>, kind: impl Fn(&u32) -> u64) -> Option<u64> {
+    let mut kinds: BTreeMap<u64, u64> = BTreeMap::new();
+    for (top, bytes) in tops {
+        *kinds.entry(kind(top)).or_default() += bytes;
+    }
+    kinds.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(kind, _)| kind)
 }
 
 /// One of the middle round: the first may have made what stays, the last may not be done.

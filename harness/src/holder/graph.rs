@@ -18,6 +18,29 @@ pub(super) struct Edges {
     /// Where the targets of each block begin, and where those of the last end.
     starts: Vec<u32>,
     targets: Vec<u32>,
+    /// One for each target.
+    pointers: Vec<Pointer>,
+}
+
+/// The first word of a block that points into another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pointer {
+    /// Words before it in its block.
+    word: u32,
+    /// Where in the other block it points, in bytes.
+    inside: u32,
+}
+
+impl Pointer {
+    /// How far behind what `before` points to it lies, in bytes.
+    pub(super) fn distance(self, before: u64) -> i64 {
+        i64::from(self.word) * WORD as i64 - before as i64
+    }
+
+    /// Where in the other block it points, in bytes.
+    pub(super) fn inside(self) -> u64 {
+        self.inside.into()
+    }
 }
 
 impl Edges {
@@ -25,11 +48,12 @@ impl Edges {
     pub(super) fn read(memory: &Memory, blocks: &Blocks) -> Result<Self, Unavailable> {
         let mut starts = Vec::with_capacity(blocks.len() + 1);
         let mut targets: Vec<u32> = Vec::new();
+        let mut pointers: Vec<Pointer> = Vec::new();
+        let mut found: Vec<(u32, Pointer)> = Vec::new();
         let mut buffer: Vec<u8> = Vec::new();
         let mut span = (0, 0);
         for (at, block) in blocks.iter() {
             starts.push(targets.len() as u32);
-            let first = targets.len();
             let mut from = block.start;
             while from + WORD <= block.end() {
                 if !(span.0 <= from && from + WORD <= span.1) {
@@ -39,29 +63,29 @@ impl Edges {
                 }
                 let to = block.end().min(span.1);
                 let part = &buffer[(from - span.0) as usize..(to - span.0) as usize];
-                let found = super::memory::words_of(part).filter_map(|word| blocks.find(word));
-                targets.extend(found);
+                let words = ((from - block.start) / WORD..).zip(super::memory::words_of(part));
+                found.extend(words.filter_map(|(word, value)| {
+                    let target = blocks.find(value)?;
+                    let inside = (value - blocks.get(target).start) as u32;
+                    Some((target, Pointer { word: word as u32, inside }))
+                }));
                 from += (to - from) & !(WORD - 1);
             }
-            targets[first..].sort_unstable();
-            let mut kept = first;
-            for next in first..targets.len() {
-                if kept == first || targets[kept - 1] != targets[next] {
-                    targets[kept] = targets[next];
-                    kept += 1;
-                }
-            }
-            targets.truncate(kept);
+            found.sort_unstable_by_key(|(target, pointer)| (*target, pointer.word));
+            found.dedup_by_key(|(target, _)| *target);
+            targets.extend(found.iter().map(|(target, _)| *target));
+            pointers.extend(found.drain(..).map(|(_, pointer)| pointer));
         }
         starts.push(targets.len() as u32);
-        Ok(Self { starts, targets })
+        Ok(Self { starts, targets, pointers })
     }
 
     #[cfg(test)]
     pub(super) fn of(pointers: &[&[u32]]) -> Self {
-        let mut edges = Self { starts: vec![0], targets: Vec::new() };
+        let mut edges = Self { starts: vec![0], targets: Vec::new(), pointers: Vec::new() };
         for targets in pointers {
             edges.targets.extend_from_slice(targets);
+            edges.pointers.resize(edges.targets.len(), Pointer { word: 0, inside: 0 });
             edges.starts.push(edges.targets.len() as u32);
         }
         edges
@@ -74,6 +98,12 @@ impl Edges {
     pub(super) fn of_block(&self, block: u32) -> &[u32] {
         let at = block as usize;
         &self.targets[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+
+    /// The pointer from one block to another.
+    pub(super) fn pointer(&self, from: u32, to: u32) -> Option<Pointer> {
+        let at = self.of_block(from).binary_search(&to).ok()?;
+        self.pointers.get(self.starts[from as usize] as usize + at).copied()
     }
 }
 
@@ -296,7 +326,11 @@ mod tests {
     #[test]
     fn a_list_of_a_million_is_no_deeper_than_one_of_two() {
         const LONG: u32 = 1_000_000;
-        let mut edges = Edges { starts: (0..=LONG).collect(), targets: (1..=LONG).collect() };
+        let mut edges = Edges {
+            starts: (0..=LONG).collect(),
+            targets: (1..=LONG).collect(),
+            pointers: Vec::new(),
+        };
         edges.targets[LONG as usize - 1] = LONG - 1;
         let found = sources(&edges, &Reached::nothing(LONG as usize));
         assert_eq!(found.len(), 1);

@@ -12,6 +12,8 @@ pub(super) struct Found {
     pub(super) local: Option<Local>,
     /// A return address in the function whose frame it is.
     pub(super) function: u64,
+    /// The word there that points into a block.
+    pub(super) root: Root,
 }
 
 /// The best known one of some places on stacks: one that a variable is known of, else the first.
@@ -41,9 +43,9 @@ pub(super) fn find(
         // A variable in a larger one is the one that is meant: of a tuple's parts, of a moved value's copies.
         let local = locals.into_iter().filter(covers).min_by_key(|local| local.bytes);
         if local.is_some() {
-            return Some(Found { local, function });
+            return Some(Found { local, function, root: *root });
         }
-        first = first.or(Some(Found { local: None, function }));
+        first = first.or(Some(Found { local: None, function, root: *root }));
     }
     first
 }

@@ -1,6 +1,8 @@
 //! From blocks and roots to what a person knows: variables, threads, and the calls that made the blocks.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use watertight_report::model::{Confidence, Holder, HolderClass, Hop};
 
@@ -8,6 +10,7 @@ use super::account::{Account, Accounts, Among, By, Owner};
 use super::block::Block;
 use super::module::Module;
 use super::root::{Place, Root};
+use super::way::{Start, Step, Way};
 use super::{Heap, local};
 use crate::explain::Namer;
 use crate::region::RegionMap;
@@ -95,7 +98,9 @@ impl<'a> Holders<'a> {
 
     /// Who holds what was made on some stacks; none where nothing of it lives.
     pub(crate) fn of(&self, stacks: &[u32], among: Among) -> Option<Holder> {
-        let account = self.accounts.of(&stacks.iter().copied().collect(), among)?;
+        let known: RefCell<HashMap<u32, u64>> = RefCell::default();
+        let made_by = |stack| *known.borrow_mut().entry(stack).or_insert_with(|| self.call(stack));
+        let account = self.accounts.of(&stacks.iter().copied().collect(), among, made_by)?;
         Some(self.holder(&account))
     }
 
@@ -128,12 +133,22 @@ impl<'a> Holders<'a> {
     }
 
     fn holder(&self, account: &Account) -> Holder {
-        let mut holder = match account.by {
+        let (mut holder, start) = match account.by {
             By::Owner(owner) => self.owner(owner, account),
-            By::Ring => Holder::new(HolderClass::Cycle, Confidence::Sure),
-            By::Lost { .. } => Holder::new(HolderClass::Lost, Confidence::Sure),
+            By::Ring => (Holder::new(HolderClass::Cycle, Confidence::Sure), None),
+            By::Lost { .. } => (Holder::new(HolderClass::Lost, Confidence::Sure), None),
         };
-        holder.hops = account.path.iter().map(|block| self.hop(*block)).collect();
+        let made = account.path.iter().map(|block| self.made(*block));
+        let mut steps: Vec<Step> = made.collect();
+        if let Some(mut symbols) = self.namer.symbols() {
+            let way = Way { steps: &mut steps, path: &account.path, edges: &self.heap.edges };
+            let ring = match account.by {
+                By::Lost { points_to_itself: true } => 1,
+                _ => account.ring_blocks as usize,
+            };
+            way.describe(&mut symbols, start, ring);
+        }
+        holder.hops = steps.into_iter().map(|step| step.hop).collect();
         if account.by == (By::Lost { points_to_itself: true }) {
             // A pointer of its own is a cycle of one; of what is not counted it may be the end of a list.
             let counted =
@@ -153,7 +168,8 @@ impl<'a> Holders<'a> {
         holder
     }
 
-    fn owner(&self, owner: u32, account: &Account) -> Holder {
+    /// An owner, and where in it the path begins.
+    fn owner(&self, owner: u32, account: &Account) -> (Holder, Option<Start>) {
         let Named { key, variable } = &self.named[owner as usize];
         let class = self.accounts.owner(owner).class;
         let is_variable = matches!(
@@ -164,15 +180,16 @@ impl<'a> Holders<'a> {
         let confidence =
             if is_variable && is_steady { Confidence::Sure } else { Confidence::Possible };
         let mut holder = Holder::new(class, confidence);
+        let mut start = None;
         match key {
             Key::Static { module, name } => {
                 holder.name = Some(name.clone());
-                self.declare(&mut holder, *module, variable.as_ref());
+                start = self.declare(&mut holder, *module, variable.as_ref(), account);
             }
             Key::ThreadLocal { module, name, thread } => {
                 holder.name = Some(name.clone());
                 holder.thread = Some(thread.clone());
-                self.declare(&mut holder, *module, variable.as_ref());
+                start = self.declare(&mut holder, *module, variable.as_ref(), account);
             }
             Key::Specific { key, thread } => {
                 holder.name = Some(key.to_string());
@@ -180,7 +197,7 @@ impl<'a> Holders<'a> {
             }
             Key::Stack { thread } => {
                 holder.thread = Some(thread.clone());
-                self.find_local(&mut holder, owner, account, is_steady);
+                start = self.find_local(&mut holder, owner, account, is_steady);
             }
             Key::Control { thread } => holder.thread = Some(thread.clone()),
             Key::Early => {}
@@ -189,19 +206,35 @@ impl<'a> Holders<'a> {
                 holder.site = made.and_then(|made| made.site);
             }
         }
-        holder
+        (holder, start)
     }
 
     /// Adds where a variable is declared, and as what.
-    fn declare(&self, holder: &mut Holder, module: u16, variable: Option<&Variable>) {
-        let Some((variable, mut symbols)) = variable.zip(self.namer.symbols()) else { return };
-        let declared = symbols.declaration(&self.modules[usize::from(module)], variable);
+    fn declare(
+        &self,
+        holder: &mut Holder,
+        module: u16,
+        variable: Option<&Variable>,
+        account: &Account,
+    ) -> Option<Start> {
+        let (variable, mut symbols) = variable.zip(self.namer.symbols())?;
+        let module = &self.modules[usize::from(module)];
+        let declared = symbols.declaration(module, variable);
         holder.type_name = declared.type_name;
         holder.site = declared.file.map(|file| self.namer.place(&file, declared.line));
+        let root = &self.heap.roots.roots[account.root? as usize];
+        let distance = variable.distance(module, root.at);
+        Some(Start { value: declared.value?, distance, inside: root.inside })
     }
 
     /// Adds which function's frame it is, and which variable of it.
-    fn find_local(&self, holder: &mut Holder, owner: u32, account: &Account, is_steady: bool) {
+    fn find_local(
+        &self,
+        holder: &mut Holder,
+        owner: u32,
+        account: &Account,
+        is_steady: bool,
+    ) -> Option<Start> {
         let heap = self.heap;
         // One word was the first to reach a block; others on the same stack may point there as well.
         let first: HashSet<u32> =
@@ -216,31 +249,41 @@ impl<'a> Holders<'a> {
                 _ => None,
             })
             .collect();
-        let Some(mut symbols) = self.namer.symbols() else { return };
-        let found = local::find(&mut symbols, &self.modules, &heap.roots.threads, &places);
-        let Some(found) = found else { return };
+        let mut symbols = self.namer.symbols()?;
+        let found = local::find(&mut symbols, &self.modules, &heap.roots.threads, &places)?;
         let named = symbols.name(&self.modules, &[found.function]);
         drop(symbols);
         holder.site = named.last().map(|symbol| self.namer.frame(symbol));
-        if let Some(local) = found.local {
-            holder.class = HolderClass::Local;
-            holder.name = Some(local.name);
-            holder.type_name = local.type_name;
-            if is_steady {
-                holder.confidence = Confidence::Sure;
-            }
+        let local = found.local?;
+        holder.class = HolderClass::Local;
+        holder.name = Some(local.name);
+        holder.type_name = local.type_name;
+        if is_steady {
+            holder.confidence = Confidence::Sure;
         }
+        let distance = found.root.at.wrapping_sub(local.address) as i64;
+        let start = Start { value: local.value?, distance, inside: found.root.inside };
+        (account.path.first() == Some(&found.root.block)).then_some(start)
     }
 
-    fn hop(&self, block: u32) -> Hop {
+    /// A number for the call that makes blocks on a stack.
+    fn call(&self, stack: u32) -> u64 {
+        let made = self.namer.made(self.region, &self.heap.program, stack);
+        let mut hasher = DefaultHasher::new();
+        made.map(|made| made.by).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A block, by the call that made it.
+    fn made(&self, block: u32) -> Step {
         let block = self.heap.blocks.get(block);
         match self.namer.made(self.region, &self.heap.program, block.stack) {
-            Some((made_by, site)) => {
-                let mut hop = Hop::new(made_by, block.bytes);
-                hop.site = site;
-                hop
+            Some(made) => {
+                let mut hop = Hop::new(made.by, block.bytes);
+                hop.site = made.site;
+                Step { hop, value: made.value }
             }
-            None => Hop::new("", block.bytes),
+            None => Step { hop: Hop::new("", block.bytes), value: None },
         }
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Root {
     /// Address of the word; for thread-local variables where it is in their storage, for a register its number.
     pub(super) at: u64,
     pub(super) block: u32,
+    /// Where in the block it points, in bytes.
+    pub(super) inside: u64,
 }
 
 /// A thread, as it stood.
@@ -140,7 +142,8 @@ impl Search<'_> {
         let (blocks, roots) = (self.blocks, &mut self.roots);
         self.memory.words(start, end, &mut self.buffer, |at, word| {
             if let Some(block) = blocks.find(word) {
-                roots.push(Root { place: place(at), at, block });
+                let inside = word - blocks.get(block).start;
+                roots.push(Root { place: place(at), at, block, inside });
             }
         })
     }
@@ -172,7 +175,8 @@ impl Search<'_> {
             // of the block before.
             let is_header = module.is_libc && word + WORD == blocks.get(block).end();
             if !is_header {
-                roots.push(Root { place: Place::Data { module: at }, at: address, block });
+                let inside = word - blocks.get(block).start;
+                roots.push(Root { place: Place::Data { module: at }, at: address, block, inside });
             }
         })
     }
@@ -195,6 +199,7 @@ impl Search<'_> {
                     place: Place::Register { thread: at },
                     at: number as u64,
                     block,
+                    inside: value - self.blocks.get(block).start,
                 });
             }
         }

@@ -63,6 +63,8 @@ pub(super) struct Declared {
     pub(super) file: Option<PathBuf>,
     pub(super) line: u32,
     pub(super) type_name: Option<String>,
+    /// Where its unit begins, and its type.
+    pub(super) kind: Option<(usize, UnitOffset)>,
 }
 
 impl Debug {
@@ -207,6 +209,11 @@ impl Indexed {
         Ok(Self { unit, scopes, statics, functions })
     }
 
+    /// Where it begins in `.debug_info`.
+    pub(super) fn start(&self) -> Option<usize> {
+        Some(self.unit.header.debug_info_offset()?.0)
+    }
+
     /// The function whose code holds an address.
     pub(super) fn function(&self, address: u64) -> Option<UnitOffset> {
         let after = self.functions.partition_point(|(start, _, _)| *start <= address);
@@ -282,10 +289,12 @@ impl Indexed {
     /// What an entry of a variable says.
     pub(super) fn declaration(&self, dwarf: &Dwarf<Reader>, entry: &Entry) -> Declared {
         let line = self.attribute(entry, DW_AT_decl_line).and_then(|line| line.udata_value());
+        let kind = self.type_of(entry);
         Declared {
             file: self.attribute(entry, DW_AT_decl_file).and_then(|file| self.file(dwarf, &file)),
             line: line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0),
-            type_name: self.type_of(entry).and_then(|it| self.type_name(dwarf, it)),
+            type_name: kind.and_then(|it| self.type_name(dwarf, it)),
+            kind: self.start().zip(kind),
         }
     }
 

@@ -1,8 +1,7 @@
 //! The local variables that live in a frame, and where.
 
 use gimli::{
-    AttributeValue, DW_AT_byte_size, DW_AT_frame_base, DW_AT_location, Dwarf, EvaluationResult,
-    Expression, Location, UnitOffset, Value,
+    AttributeValue, DW_AT_frame_base, DW_AT_location, Dwarf, EvaluationResult, Expression, Location,
 };
 
 use super::LoadedModule;
@@ -11,6 +10,7 @@ use super::debug::{Entry, Indexed};
 use super::image::Reader;
 use super::type_name::short;
 use super::unwind::Registers;
+use super::value::Value;
 
 /// Steps of one expression: they may loop.
 const STEPS_MAX: u32 = 1000;
@@ -20,6 +20,8 @@ const STEPS_MAX: u32 = 1000;
 pub(crate) struct Local {
     pub(crate) name: String,
     pub(crate) type_name: Option<String>,
+    /// What it is, to be looked into.
+    pub(crate) value: Option<Value>,
     pub(crate) address: u64,
     pub(crate) bytes: u64,
 }
@@ -68,13 +70,14 @@ impl Symbolizer {
         let locals = || {
             let address = frame.code.wrapping_sub(module.bias);
             let (units, unit) = self.files.get(&module.path)?.image.as_ref()?.unit_of(address)?;
-            Some(in_function(units.dwarf(), &unit, address, frame))
+            Some(in_function(module, units.dwarf(), &unit, address, frame))
         };
         locals().unwrap_or_default()
     }
 }
 
 fn in_function(
+    module: &LoadedModule,
     dwarf: &Dwarf<Reader>,
     unit: &Indexed,
     address: u64,
@@ -87,7 +90,7 @@ fn in_function(
         let mut locals = Vec::new();
         unit.each_at(dwarf, function, address, |entry| {
             if matches!(entry.tag(), gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter) {
-                locals.extend(local(dwarf, unit, entry, address, base, frame));
+                locals.extend(local(module, dwarf, unit, entry, address, base, frame));
             }
         })?;
         Some(locals)
@@ -96,6 +99,7 @@ fn in_function(
 }
 
 fn local(
+    module: &LoadedModule,
     dwarf: &Dwarf<Reader>,
     unit: &Indexed,
     entry: &Entry,
@@ -112,8 +116,9 @@ fn local(
     Some(Local {
         name: unit.text(dwarf, entry, gimli::DW_AT_name)?,
         type_name: unit.type_name(dwarf, kind).map(|name| short(&name)),
+        value: unit.start().map(|start| Value::of(module, start, kind)),
         address: at,
-        bytes: bytes(unit, kind)?,
+        bytes: unit.bytes(kind)?,
     })
 }
 
@@ -176,7 +181,7 @@ fn evaluate(
             }
             EvaluationResult::RequiresRegister { register, .. } => {
                 let value = *frame.registers.get(usize::from(register.0))?;
-                evaluation.resume_with_register(Value::Generic(value))
+                evaluation.resume_with_register(gimli::Value::Generic(value))
             }
             _ => return None,
         }
@@ -186,21 +191,4 @@ fn evaluate(
         [piece] if piece.size_in_bits.is_none() => Some(piece.location.clone()),
         _ => None,
     }
-}
-
-/// The size of a type.
-fn bytes(unit: &Indexed, kind: UnitOffset) -> Option<u64> {
-    const REFERENCES_MAX: usize = 8;
-    let mut at = kind;
-    for _ in 0..REFERENCES_MAX {
-        let entry = unit.unit.entry(at).ok()?;
-        if let Some(size) = entry.attr_value(DW_AT_byte_size) {
-            return size.udata_value();
-        }
-        if entry.tag() == gimli::DW_TAG_pointer_type {
-            return Some(size_of::<u64>() as u64);
-        }
-        at = unit.type_of(&entry)?;
-    }
-    None
 }

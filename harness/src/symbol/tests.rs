@@ -8,7 +8,7 @@ use super::*;
 
 /// The modules of this process: mappings of a file that lie side by side. (Other tests may have the
 /// same files mapped for reading meanwhile; each of those starts anew at the file's start.)
-fn own_modules() -> Vec<LoadedModule> {
+pub(super) fn own_modules() -> Vec<LoadedModule> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let mut modules: Vec<LoadedModule> = Vec::new();
     for line in maps.lines() {
@@ -29,7 +29,7 @@ fn own_modules() -> Vec<LoadedModule> {
 
 /// The return addresses of the caller's stack.
 #[inline(never)]
-fn own_addresses() -> Vec<u64> {
+pub(super) fn own_addresses() -> Vec<u64> {
     let mut frames = [std::ptr::null_mut::<c_void>(); 64];
     // SAFETY: the array is writable and has as many elements as the call is told.
     let count = unsafe { libc::backtrace(frames.as_mut_ptr(), 64) };

@@ -4,6 +4,7 @@ use super::debug::Place;
 use super::function::{self, crate_of, demangle};
 use super::index::Found;
 use super::type_name::{short, without_storage};
+use super::value::Value;
 use super::{LoadedModule, Origin, Symbolizer, origin};
 use std::path::{Path, PathBuf};
 
@@ -18,12 +19,25 @@ pub(crate) struct Variable {
     linkage: String,
 }
 
+impl Variable {
+    /// How far into it a place in the module is, or one in the thread-local storage.
+    pub(crate) fn distance(&self, module: &LoadedModule, at: u64) -> i64 {
+        let start = match self.place {
+            Place::Address(address) => address.wrapping_add(module.bias),
+            Place::Local(offset) => offset,
+        };
+        at.wrapping_sub(start) as i64
+    }
+}
+
 /// Where a variable is declared, and its type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Declaration {
     pub(crate) file: Option<PathBuf>,
     pub(crate) line: u32,
     pub(crate) type_name: Option<String>,
+    /// What it is, to be looked into.
+    pub(crate) value: Option<Value>,
 }
 
 impl Symbolizer {
@@ -54,24 +68,24 @@ impl Symbolizer {
 
     fn variable(&mut self, module: &LoadedModule, found: Found, place: Place) -> Variable {
         let name = demangle(&found.name);
-        let origin = self.origin_of(module, &name);
+        let origin = self.origin_of(&module.path, &name);
         Variable { name: written(&name).to_owned(), origin, place, linkage: found.name }
     }
 
-    /// Whose a variable is, by the crate in its name.
-    fn origin_of(&mut self, module: &LoadedModule, name: &str) -> Origin {
+    /// Whose a variable or a type is, by the crate in its path.
+    pub(super) fn origin_of(&mut self, module: &Path, name: &str) -> Origin {
         let crate_name = crate_of(name);
-        let Some(file) = self.files.get_mut(&module.path) else { return Origin::System };
+        let Some(file) = self.files.get_mut(module) else { return Origin::System };
         let crates = file.crates.get_or_insert_with(|| {
             let units = file.image.as_ref().and_then(|image| image.units());
             units.map(|units| units.crates()).unwrap_or_default()
         });
         match crates.get(crate_name).cloned() {
-            Some(root) => self.origins.of(&module.path, Some(&origin::normalise(&root)), name),
+            Some(root) => self.origins.of(module, Some(&origin::normalise(&root)), name),
             None if function::is_toolchain(name) => Origin::Toolchain,
             // Nothing tells a dependency from the user's own; C has no crates.
             None if crate_name.is_empty() => Origin::System,
-            None => self.origins.of(&module.path, Some(Path::new("src")), name),
+            None => self.origins.of(module, Some(Path::new("src")), name),
         }
     }
 
@@ -88,10 +102,12 @@ impl Symbolizer {
         };
         let declared = declared().unwrap_or_default();
         let type_name = declared.type_name.map(|name| short(&name));
+        let value = declared.kind.map(|(unit, kind)| Value::of(module, unit, kind));
         Declaration {
             file: declared.file,
             line: declared.line,
             type_name: type_name.map(|name| without_storage(&name).into_owned()),
+            value,
         }
     }
 }

@@ -23,6 +23,33 @@ fn advice(holder: Holder) -> String {
 }
 
 #[test]
+fn a_cycle_is_opened_at_its_fields() {
+    let through = |fields: &[Option<&str>]| {
+        let mut holder = cycle();
+        holder.hops = vec![holder.hops[0].clone(); fields.len()];
+        for (hop, field) in holder.hops.iter_mut().zip(fields) {
+            hop.field = field.map(str::to_owned);
+        }
+        advice(holder)
+    };
+    let unknown = "break the cycle: make one direction `Weak`";
+    for (fields, wanted) in [
+        (
+            &[Some(".next"), Some(".next")][..],
+            "break the cycle: make `.next` `Weak` where it leads back, or clear it",
+        ),
+        (
+            &[Some(".parent"), Some(".child")],
+            "break the cycle: make one of `.child` and `.parent` `Weak`, or clear it",
+        ),
+        (&[Some(".parent"), None], unknown),
+        (&[Some(".a"), Some(".b"), Some(".c"), Some(".d"), Some(".e")], unknown),
+    ] {
+        assert_eq!(through(fields), wanted);
+    }
+}
+
+#[test]
 fn each_class_has_its_own() {
     let mut slot = stack_slot();
     slot.confidence = Confidence::Sure;

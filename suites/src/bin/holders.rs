@@ -1,10 +1,12 @@
 //! Who holds a block, told of the same programs as different compilers' settings make them: nothing may be
 //! said wrongly in any of them.
 //!
-//! `cargo run -p watertight-suites --bin holders -- --repeat 3 --profile dev,release,fat`
+//! `cargo run -p watertight-suites --bin holders -- --repeat 100 --profile dev,release,fat`
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Result;
 use clap::Parser;
@@ -17,6 +19,9 @@ struct Arguments {
     /// How often to run it with each profile.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// How many of those at once: they mostly wait.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: u32,
     /// The profiles of the workspace to build it with.
     #[arg(long, value_delimiter = ',', default_value = "dev,release,fat")]
     profile: Vec<String>,
@@ -40,15 +45,39 @@ fn holders(arguments: &Arguments) -> Result<bool> {
         let program = siblings::built_with(profile, "held")?;
         // The other profiles have line tables alone.
         let debug = if profile == "dev" { Debug::Full } else { Debug::Lines };
-        let mut rows = Vec::new();
-        for repetition in 1..=arguments.repeat {
-            eprintln!("{profile}, {repetition} of {}", arguments.repeat);
-            rows.extend(run(&program, debug)?.1);
-        }
+        let rows = repeated(arguments, profile, || Ok(run(&program, debug)?.1))?;
         columns.push(Column { profile, rows });
     }
     show(&columns);
     Ok(columns.iter().flat_map(|column| &column.rows).all(is_good))
+}
+
+/// The rows of all repetitions.
+fn repeated(
+    arguments: &Arguments,
+    profile: &str,
+    run: impl Fn() -> Result<Vec<Row>> + Sync,
+) -> Result<Vec<Row>> {
+    let begun = AtomicU32::new(0);
+    let work = || {
+        let mut rows = Vec::new();
+        loop {
+            let repetition = begun.fetch_add(1, Relaxed) + 1;
+            if repetition > arguments.repeat {
+                return Ok(rows);
+            }
+            eprintln!("{profile}, {repetition} of {}", arguments.repeat);
+            rows.extend(run()?);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..arguments.jobs).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| match worker.join() {
+            Ok(rows) => rows,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ended.collect::<Result<Vec<_>>>().map(|rows| rows.concat())
+    })
 }
 
 /// What one profile's runs say.

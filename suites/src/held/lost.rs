@@ -31,7 +31,8 @@ pub(super) fn held() -> Vec<Held> {
             // Somebody has to open the cycle.
             first.next.take();
             Ok(())
-        }),
+        })
+        .through(&[".next", ".next"]),
         Held::new("arc_cycle_of_three", SOURCE, &[Cycle], |_cx| {
             let nodes = [1; 3].map(|byte| Arc::new(Shared::new(byte))); // MADE arc_cycle_of_three
             Shared::join(&nodes);
@@ -42,7 +43,8 @@ pub(super) fn held() -> Vec<Held> {
             Shared::join(&nodes);
             lock(&nodes[0].next).take();
             Ok(())
-        }),
+        })
+        .through(&[".next", ".next", ".next"]),
         Held::new("rc_cycle_of_one", SOURCE, &[Cycle], |_cx| {
             let node = Rc::new(Node::new(1)); // MADE rc_cycle_of_one
             node.points_to(&node);
@@ -53,7 +55,8 @@ pub(super) fn held() -> Vec<Held> {
             node.points_to(&node);
             node.next.take();
             Ok(())
-        }),
+        })
+        .through(&[".next"]),
         Held::new("forgotten_box", SOURCE, &[Lost], |cx| {
             lose(Box::new(Engine::new(cx.round()))); // MADE forgotten_box
             Ok(())
@@ -95,6 +98,7 @@ pub(super) fn held() -> Vec<Held> {
             Ok(())
         })
         .inside_another()
+        .through(&["._inner"])
         .clean(|cx| {
             let inner = Box::new(Engine::new(cx.round()));
             drop(black_box(Box::new(Outer { _inner: inner, _load: [2; PAGE] })));

@@ -21,6 +21,7 @@ pub(super) fn held() -> Vec<Held> {
         })
         .named(&["queues::CHANNEL"])
         .typed(&["OnceLock<", "Sender<", "Receiver<"])
+        .through(&[".0"])
         .declared()
         .clean(|_cx| {
             let message = vec![1; PAGE];
@@ -34,6 +35,7 @@ pub(super) fn held() -> Vec<Held> {
         })
         .named(&["queues::BOUNDED"])
         .typed(&["OnceLock<", "SyncSender<", "Receiver<"])
+        .through(&[".0"])
         .declared()
         .clean(|_cx| {
             let message = vec![1; PAGE];

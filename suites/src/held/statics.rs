@@ -30,6 +30,21 @@ pub(super) fn held() -> Vec<Held> {
             let removed = lock(&ENGINES).remove(&cx.round());
             expect(removed.is_some_and(|engine| engine.is_of(cx.round())))
         }),
+        Held::new("boxes_in_a_struct", SOURCE, &[Static], |cx| {
+            let book = Box::new(Engine::new(cx.round())); // MADE boxes_in_a_struct
+            lock(&LIBRARY).shelves.push(Shelf { _label: cx.round(), book });
+            Ok(())
+        })
+        .named(&["statics::LIBRARY"])
+        .typed(&["Mutex<Library>"])
+        .declared()
+        .through(&[".shelves", ".book"])
+        .clean(|cx| {
+            let book = Box::new(Engine::new(cx.round()));
+            let mut library = lock(&LIBRARY);
+            library.shelves.push(Shelf { _label: cx.round(), book });
+            expect(library.shelves.pop().is_some_and(|shelf| shelf.book.is_of(cx.round())))
+        }),
         Held::new("vec_in_once_lock", SOURCE, &[Static], |cx| {
             let entry = Engine::new(cx.round()).page.to_vec(); // MADE vec_in_once_lock
             lock(LOG.get_or_init(Mutex::default)).push(entry);
@@ -116,6 +131,17 @@ static INDEX: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new()); // HE
 static QUEUE: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new()); // HELD vec_deque
 static HEAD: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut()); // HELD intrusive_list
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new()); // HELD boxed_closures
+static LIBRARY: Mutex<Library> = Mutex::new(Library { shelves: Vec::new() }); // HELD boxes_in_a_struct
+
+/// What has fields on the way.
+struct Library {
+    shelves: Vec<Shelf>,
+}
+
+struct Shelf {
+    _label: u32,
+    book: Box<Engine>,
+}
 
 type Hook = Box<dyn Fn(u32) -> bool + Send>;
 

@@ -166,6 +166,10 @@ fn grade(held: &Held, holder: &Holder, debug: Debug) -> (Grade, Vec<String>) {
     {
         faults.push(format!("its way does not begin at line {line}"));
     }
+    let fields: Vec<&str> = holder.hops.iter().filter_map(|hop| hop.field.as_deref()).collect();
+    if held.fields != fields && (debug == Debug::Full || !fields.is_empty()) {
+        faults.push(format!("its way leads through {fields:?}"));
+    }
     let grade = match (faults.is_empty(), holder.confidence) {
         (true, _) => Grade::Right,
         (false, Confidence::Possible) => Grade::Possible,
@@ -255,6 +259,8 @@ fn told(holder: &Holder) -> String {
 
 #[cfg(test)]
 mod tests {
+    use watertight_report::model::Hop;
+
     use super::*;
 
     fn named(name: &str) -> Held {
@@ -305,13 +311,37 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_on_the_way_must_be_told_where_they_are_known_and_be_true_everywhere() {
+        let held = named("boxes_in_a_struct");
+        let mut holder = truth(&named("map_in_lazy_lock"));
+        holder.name = Some("watertight_suites::held::statics::LIBRARY".to_owned());
+        holder.type_name = Some("Mutex<Library>".to_owned());
+        holder.site = held.declaration().map(|line| Frame::new(held.source.file, line, ""));
+        let through = |fields: &[&str], debug| {
+            let mut holder = holder.clone();
+            holder.hops = fields.iter().map(|field| hop(field)).collect();
+            grade(&held, &holder, debug).0
+        };
+        assert_eq!(through(held.fields, Debug::Full), Grade::Right);
+        assert_eq!(through(&[], Debug::Lines), Grade::Right);
+        assert_eq!(through(&[], Debug::Full), Grade::Wrong);
+        assert_eq!(through(&[".shelves", ".label"], Debug::Lines), Grade::Wrong);
+    }
+
+    fn hop(field: &str) -> Hop {
+        let mut hop = Hop::new("Box<Engine>::new", 504);
+        hop.field = Some(field.to_owned());
+        hop
+    }
+
+    #[test]
     fn the_way_to_what_lies_in_a_lost_block_begins_there() {
         let held = named("inside_forgotten_box");
         let mut holder = Holder::new(HolderClass::Lost, Confidence::Sure);
         assert_eq!(grade(&held, &holder, Debug::Full).0, Grade::Wrong);
-        let mut outer = watertight_report::model::Hop::new("Box<Outer>::new", 504);
+        let mut outer = Hop::new("Box<Outer>::new", 504);
         outer.site = held.around().map(|line| Frame::new(held.source.file, line, ""));
-        holder.hops.push(outer);
+        holder.hops.extend([outer, hop("._inner")]);
         assert_eq!(grade(&held, &holder, Debug::Full).0, Grade::Right);
     }
 }

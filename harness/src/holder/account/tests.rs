@@ -17,13 +17,20 @@ const SYSTEM: u8 = 9;
 
 impl Heap {
     fn new(blocks: &[(u32, u32)], edges: &[&[u32]]) -> Self {
-        let block = |(at, &(stack, round)): (usize, &(u32, u32))| Block {
-            start: 0x1000 + 32 * at as u64,
-            bytes: 16,
+        let blocks: Vec<_> = blocks.iter().map(|(stack, round)| (*stack, *round, 16)).collect();
+        Self::sized(&blocks, edges)
+    }
+
+    /// With the size of each block in bytes, at most 4,000.
+    fn sized(blocks: &[(u32, u32, u64)], edges: &[&[u32]]) -> Self {
+        let place = |at: usize| 0x1000 * (1 + at as u64);
+        let blocks = blocks.iter().enumerate().map(|(at, &(stack, round, bytes))| Block {
+            start: place(at),
+            bytes,
             stack,
             round,
-        };
-        let blocks = Blocks::new(blocks.iter().enumerate().map(block).collect());
+        });
+        let blocks = Blocks::new(blocks.collect());
         Self {
             blocks,
             edges: Edges::of(edges),
@@ -36,14 +43,15 @@ impl Heap {
     fn owner(mut self, class: HolderClass, rank: u8, blocks: &[u32]) -> Self {
         self.owners.push(Owner { class, rank });
         for block in blocks {
-            self.roots.push(Root { place: Place::Mapping { stack: 0 }, at: 0, block: *block });
+            let place = Place::Mapping { stack: 0 };
+            self.roots.push(Root { place, at: 0, block: *block, inside: 0 });
             self.owned.push(self.owners.len() as u32 - 1);
         }
         self
     }
 
     fn of(&self, stacks: &[u32]) -> Account {
-        self.accounts().of(&stacks.iter().copied().collect(), Among::All).unwrap()
+        self.accounts().of(&stacks.iter().copied().collect(), Among::All, u64::from).unwrap()
     }
 
     fn accounts(&self) -> Accounts<'_> {
@@ -109,13 +117,45 @@ fn rings_and_what_hangs_below_something_forgotten_are_told_apart() {
     assert_eq!(below.retained_blocks, 2);
     let accounts = heap.accounts();
     assert_eq!(accounts.lost(&HashSet::from([5, 6])), [4, 5, 6, 7]);
-    assert_eq!(accounts.of(&HashSet::from([5, 6]), Among::Held), None);
+    assert_eq!(accounts.of(&HashSet::from([5, 6]), Among::Held, u64::from), None);
+}
+
+#[test]
+fn blocks_beside_a_thing_are_not_counted_with_it() {
+    let things = |blocks: &[(u32, u32, u64)]| {
+        let edges = vec![&[][..]; blocks.len()];
+        let held: Vec<u32> = (0..blocks.len() as u32).collect();
+        let heap = Heap::sized(blocks, &edges).owner(HolderClass::Static, USER, &held);
+        // Stacks 1 and 2 end in the same call.
+        let account = heap
+            .accounts()
+            .of(&HashSet::from([1, 2, 3]), Among::All, |stack| u64::from(stack.max(2)));
+        account.map(|account| (account.things, account.things_per_round)).unwrap()
+    };
+    let beside = [(1, 1, 808), (2, 1, 136), (1, 2, 824), (2, 2, 136), (1, 3, 808), (2, 3, 136)];
+    assert_eq!(things(&beside), (3, 1), "the connections");
+    let paths = [(1, 1, 56), (2, 1, 56), (1, 2, 56), (2, 2, 56)];
+    assert_eq!(things(&paths), (4, 2), "made on two ways");
+    let calls = [(1, 1, 56), (3, 1, 500), (1, 2, 56), (3, 2, 500)];
+    assert_eq!(things(&calls), (2, 1), "what weighs most");
+    let texts = [(1, 1, 100), (1, 2, 300), (1, 3, 2_000), (1, 4, 20)];
+    assert_eq!(things(&texts), (4, 1), "each of its own size");
 }
 
 #[test]
 fn nothing_is_told_of_stacks_of_which_nothing_lives() {
     let heap = registry().owner(HolderClass::Static, USER, &[0]);
     let accounts = heap.accounts();
-    assert_eq!(accounts.of(&HashSet::from([77]), Among::All), None);
+    assert_eq!(accounts.of(&HashSet::from([77]), Among::All, u64::from), None);
     assert!(accounts.lost(&HashSet::from([1, 2])).is_empty());
+}
+
+#[test]
+fn a_ring_is_told_in_the_order_of_its_pointers() {
+    let heap = Heap::new(&[(1, 1), (1, 1), (1, 1)], &[&[2], &[0], &[1]]);
+    assert_eq!(heap.of(&[1]).path, [0, 2, 1]);
+    // A list in both directions, whose ends do not meet.
+    let heap = Heap::new(&[(1, 1), (1, 1), (1, 1)], &[&[1, 2], &[0], &[0]]);
+    let path = heap.of(&[1]).path;
+    assert_eq!(path, [0, 1, 2]);
 }

@@ -1,8 +1,11 @@
 //! What to do about a holder: unlike the advice on a line, it knows where the block has to be let go.
 
-use super::{is_below, known, place};
+use super::{is_below, known, place, ring};
 use crate::model::{Confidence, Holder, HolderClass, Status};
-use crate::render::text::quoted;
+use crate::render::text::{list, quoted};
+
+/// Fields of a cycle that are named: of more it does not help to know them all.
+const FIELDS_MAX: usize = 4;
 
 /// What to do about what `holder` keeps; none where it is not sure.
 pub(in crate::render) fn advice(holder: &Holder, status: Status) -> Option<String> {
@@ -32,7 +35,7 @@ pub(in crate::render) fn advice(holder: &Holder, status: Status) -> Option<Strin
         HolderClass::Mapping => {
             "remove them from the memory that the program mapped, or unmap it".to_owned()
         }
-        HolderClass::Cycle => "break the cycle: make one direction `Weak`".to_owned(),
+        HolderClass::Cycle => format!("break the cycle: {}", where_to_open(holder)),
         HolderClass::Lost => {
             let what = match is_below(holder) {
                 true => above(holder),
@@ -44,6 +47,21 @@ pub(in crate::render) fn advice(holder: &Holder, status: Status) -> Option<Strin
         }
         HolderClass::Unmeasured => return None,
     })
+}
+
+/// Which of the fields that close a cycle could be let go, where all of them are known.
+fn where_to_open(holder: &Holder) -> String {
+    let fields = ring(holder).iter().map(|hop| known(hop.field.as_ref()).map(quoted));
+    let mut fields: Vec<String> = fields.collect::<Option<_>>().unwrap_or_default();
+    fields.sort();
+    fields.dedup();
+    match fields.as_slice() {
+        [one] => format!("make {one} `Weak` where it leads back, or clear it"),
+        fields if (2..=FIELDS_MAX).contains(&fields.len()) => {
+            format!("make one of {} `Weak`, or clear it", list(fields))
+        }
+        _ => "make one direction `Weak`".to_owned(),
+    }
 }
 
 fn variable(holder: &Holder) -> String {

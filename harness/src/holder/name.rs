@@ -239,7 +239,7 @@ impl<'a> Holders<'a> {
         // One word was the first to reach a block; others on the same stack may point there as well.
         let first: HashSet<u32> =
             account.roots.iter().map(|root| heap.roots.roots[*root as usize].block).collect();
-        let places: Vec<(usize, &Root)> = (0..)
+        let mut places: Vec<(usize, &Root)> = (0..)
             .zip(&heap.roots.roots)
             .filter(|(at, root)| {
                 self.accounts.owner_of(*at) == owner && first.contains(&root.block)
@@ -249,6 +249,8 @@ impl<'a> Holders<'a> {
                 _ => None,
             })
             .collect();
+        // The one that the path begins at comes first: it may be another variable's.
+        places.sort_by_key(|(_, root)| account.path.first() != Some(&root.block));
         let mut symbols = self.namer.symbols()?;
         let found = local::find(&mut symbols, &self.modules, &heap.roots.threads, &places)?;
         let named = symbols.name(&self.modules, &[found.function]);

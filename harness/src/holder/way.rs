@@ -39,9 +39,14 @@ type Content = Option<(Value, u64)>;
 impl Way<'_> {
     /// Adds fields and types to the steps; the first `ring` of them point to each other.
     pub(super) fn describe(self, symbols: &mut Symbolizer, start: Option<Start>, ring: usize) {
-        let mut contents: Vec<Content> = Vec::new();
-        for at in 0..self.steps.len() {
-            let (word, inside) = match (at.checked_sub(1), &start) {
+        let steps = self.steps.len();
+        let made = self.steps.iter_mut().map(|step| step.value.take().map(|value| (value, 0)));
+        let mut contents: Vec<Content> = made.collect();
+        // A ring may begin with a block of which only the last one knows what it is.
+        let rounds = if ring == 0 { 1 } else { 2 };
+        for at in (0..steps).cycle().take(steps * rounds) {
+            let before = at.checked_sub(1).or(ring.checked_sub(1)).filter(|it| *it < steps);
+            let (word, inside) = match (before, &start) {
                 (Some(before), _) => self.reached(symbols, before, at, &contents[before]),
                 (None, Some(start)) => {
                     let word = symbols.word(&start.value, start.distance);
@@ -54,12 +59,9 @@ impl Way<'_> {
             if let Some(target) = word.target.as_ref().filter(|_| !tells_type(&step.hop.made_by)) {
                 step.hop.type_name = symbols.value_name(target);
             }
-            let made = step.value.take().map(|value| (value, 0));
-            contents.push(made.or_else(|| Some((word.target?, inside))));
-        }
-        if let Some(last) = ring.checked_sub(1).filter(|last| *last < self.steps.len()) {
-            let (word, _) = self.reached(symbols, last, 0, &contents[last]);
-            self.steps[0].hop.field = word.field;
+            if contents[at].is_none() {
+                contents[at] = word.target.map(|target| (target, inside));
+            }
         }
     }
 

@@ -64,9 +64,13 @@ fn drop_default(out: &mut String) {
 
 /// What a static that is made on first use holds, and a thread-local: the storage around it is the library's.
 pub(super) fn without_storage(name: &str) -> Cow<'_, str> {
+    /// Of the standard library, and of once_cell.
+    const LAZY: [&str; 3] = ["LazyLock", "LazyCell", "Lazy"];
     const STORAGES: [&str; 3] = ["LazyStorage<", "EagerStorage<", "Storage<"];
     // What makes it is the second parameter of a static's.
-    let made = name.split_once(", fn() -> ").filter(|_| name.starts_with("LazyLock<"));
+    let made = name.split_once(", fn() -> ").filter(|(lazy, _)| {
+        LAZY.iter().any(|name| lazy.strip_prefix(name).is_some_and(|it| it.starts_with('<')))
+    });
     if let Some((made, _)) = made {
         return Cow::Owned(format!("{made}>"));
     }
@@ -114,5 +118,8 @@ mod tests {
             without_storage("LazyLock<Mutex<u8>, fn() -> Mutex<u8>>"),
             "LazyLock<Mutex<u8>>"
         );
+        assert_eq!(without_storage("Lazy<Vec<u8>, fn() -> Vec<u8>>"), "Lazy<Vec<u8>>");
+        let other = "LazyDisk<Vec<u8>, fn() -> Vec<u8>>";
+        assert_eq!(without_storage(other), other);
     }
 }

@@ -3,7 +3,7 @@
 //! Which variant of an enumeration a value is, is not looked at. Of what may lie in one place the pointers
 //! count, since the word is one; where several differ, nothing is told.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gimli::{Dwarf, UnitOffset};
@@ -101,29 +101,37 @@ impl Symbolizer {
         let mut text = String::new();
         for (owner, name) in &leaf.fields {
             let is_entry = value.repeats == Repeats::Downwards && *owner == value.kind;
-            if let Some(path) = types.unit.path(types.dwarf, *owner)
-                && self.is_named(&value.path, &path, is_entry)
-            {
+            let path = types.unit.path(types.dwarf, *owner).unwrap_or_default();
+            let is_named = match path.as_slice() {
+                [] => false,
+                // Tuples and the types of C have no crate; nor have pointers with a length or a table of methods.
+                [(name, _)] if name.starts_with('(') => !is_entry,
+                [(name, _)] => {
+                    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                }
+                [(name, _), ..] => self.is_users(types, value, name),
+            };
+            if is_named {
                 // Fields without a name have numbers.
-                let name = name.strip_prefix("__").unwrap_or(name);
-                text.extend([".", name]);
+                text.extend([".", name.strip_prefix("__").unwrap_or(name)]);
             }
         }
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether the fields of a type are the project's: `is_entry` for what a hash table has put together.
-    fn is_named(&mut self, module: &Path, path: &[(String, bool)], is_entry: bool) -> bool {
-        match path {
-            [] => false,
-            // Tuples and the types of C have no crate; nor have pointers with a length or a table of methods.
-            [(name, _)] if name.starts_with('(') => !is_entry,
-            [(name, _)] => name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
-            path => {
-                let names: Vec<&str> = path.iter().map(|(name, _)| name.as_str()).collect();
-                self.origin_of(module, &names.join("::")) == Origin::User
-            }
+    /// Whether types of a crate in a unit are the project's. A type does not say where it is declared, but
+    /// functions of its crate do.
+    fn is_users(&mut self, types: &Types<'_>, value: &Value, crate_name: &str) -> bool {
+        let key = (value.unit, crate_name.to_owned());
+        let Some(file) = self.files.get_mut(&value.path) else { return false };
+        if let Some(known) = file.users.get(&key) {
+            return *known;
         }
+        let mut files = types.unit.files_of_crate(types.dwarf, crate_name).into_iter();
+        let is_users =
+            files.any(|file| self.origins.of(&value.path, Some(&file), crate_name) == Origin::User);
+        file.users.insert(key, is_users);
+        is_users
     }
 }
 

@@ -72,8 +72,8 @@ impl Symbolizer {
         Variable { name: written(&name).to_owned(), origin, place, linkage: found.name }
     }
 
-    /// Whose a variable or a type is, by the crate in its path.
-    pub(super) fn origin_of(&mut self, module: &Path, name: &str) -> Origin {
+    /// Whose a variable is, by the crate in its name.
+    fn origin_of(&mut self, module: &Path, name: &str) -> Origin {
         let crate_name = crate_of(name);
         let Some(file) = self.files.get_mut(module) else { return Origin::System };
         let crates = file.crates.get_or_insert_with(|| {

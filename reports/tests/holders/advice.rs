@@ -42,7 +42,11 @@ fn a_cycle_is_opened_at_its_fields() {
             &[Some(".parent"), Some(".child")],
             "break the cycle: make one of `.child` and `.parent` `Weak`, or clear it",
         ),
-        (&[Some(".parent"), None], unknown),
+        (
+            &[Some(".parent"), None, Some(".child")],
+            "break the cycle: make one of `.child` and `.parent` `Weak`, or clear it",
+        ),
+        (&[None, None], unknown),
         (&[Some(".a"), Some(".b"), Some(".c"), Some(".d"), Some(".e")], unknown),
     ] {
         assert_eq!(through(fields), wanted);

@@ -49,10 +49,10 @@ pub(in crate::render) fn advice(holder: &Holder, status: Status) -> Option<Strin
     })
 }
 
-/// Which of the fields that close a cycle could be let go, where all of them are known.
+/// Which of the fields that close a cycle could be let go, where some of them are known.
 fn where_to_open(holder: &Holder) -> String {
-    let fields = ring(holder).iter().map(|hop| known(hop.field.as_ref()).map(quoted));
-    let mut fields: Vec<String> = fields.collect::<Option<_>>().unwrap_or_default();
+    let fields = ring(holder).iter().filter_map(|hop| known(hop.field.as_ref()).map(quoted));
+    let mut fields: Vec<String> = fields.collect();
     fields.sort();
     fields.dedup();
     match fields.as_slice() {

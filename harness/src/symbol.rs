@@ -97,8 +97,8 @@ struct ModuleFile {
     image: Option<Image>,
     /// The crates in it, each with its root: read when a variable is first to be named.
     crates: Option<HashMap<String, PathBuf>>,
-    /// Whether the types of a crate are the project's, by the unit that they are in.
-    users: HashMap<(usize, String), bool>,
+    /// Whether the types of a crate are the project's.
+    users: HashMap<String, bool>,
     /// By address in the file, so that all processes that load it share them.
     names: HashMap<u64, Vec<Symbol>>,
 }

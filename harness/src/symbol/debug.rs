@@ -5,7 +5,7 @@
 //! by its address, which stands in `.debug_info` as it is (DWARF 4), or in `.debug_addr` (DWARF 5).
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -357,30 +357,6 @@ impl Indexed {
             }
         }
         None
-    }
-
-    /// The files of some functions of a crate that are in this unit.
-    pub(super) fn files_of_crate(&self, dwarf: &Dwarf<Reader>, name: &str) -> Vec<PathBuf> {
-        /// What a macro of another crate has written may have a file there.
-        const FILES_MAX: usize = 32;
-        let is_crate = |scope: &Scope| {
-            let entry = self.unit.entry(scope.offset).ok().filter(|_| scope.parent.is_none());
-            let own = entry.and_then(|entry| self.text(dwarf, &entry, DW_AT_name));
-            own.as_deref() == Some(name)
-        };
-        let crates = (0u32..).zip(&self.scopes).filter(|(_, scope)| is_crate(scope));
-        let crates: HashSet<u32> = crates.map(|(at, _)| at).collect();
-        let outermost = |scope: &Scope| {
-            let parent = |at: &u32| self.scopes.get(*at as usize)?.parent;
-            std::iter::successors(scope.parent, parent).last()
-        };
-        let functions = self.scopes.iter().filter(|scope| scope.tag == gimli::DW_TAG_subprogram);
-        let own = functions.filter(|scope| outermost(scope).is_some_and(|it| crates.contains(&it)));
-        let files = own.filter_map(|scope| {
-            let entry = self.unit.entry(scope.offset).ok()?;
-            self.file(dwarf, &self.attribute(&entry, DW_AT_decl_file)?)
-        });
-        files.take(FILES_MAX).collect()
     }
 
     /// The path of a file that an entry names.

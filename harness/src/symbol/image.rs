@@ -168,11 +168,21 @@ impl Image {
 
     /// The name of the function at an address of the file, by the symbol table.
     pub(super) fn symbol(&self, address: u64) -> Option<String> {
-        let files = self.files();
-        self.functions
-            .get_or_init(|| SymbolIndex::new(&files, SymbolKind::Text))
-            .as_ref()?
-            .name(address)
+        self.functions()?.name(address)
+    }
+
+    /// The source files of some functions of a crate.
+    pub(super) fn files_of_crate(&self, name: &str) -> Vec<String> {
+        /// What a macro of another crate has written may be said to be of that crate's file.
+        const FUNCTIONS_MAX: usize = 32;
+        let functions = self.functions().map(|index| index.of_crate(name, FUNCTIONS_MAX));
+        let frames = functions.unwrap_or_default().into_iter().map(|address| self.frames(address));
+        frames.filter_map(|mut frames| frames.pop()?.file).collect()
+    }
+
+    fn functions(&self) -> Option<&SymbolIndex> {
+        let read = || SymbolIndex::new(&self.files(), SymbolKind::Text);
+        self.functions.get_or_init(read).as_ref()
     }
 }
 

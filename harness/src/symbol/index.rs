@@ -1,10 +1,10 @@
 //! The symbol table: the function or variable that holds an address.
 
 use object::read::NativeFile;
-use object::{Object, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSymbol, ObjectSymbolTable as _, SymbolKind};
 
 use super::bytes::Bytes;
-use super::function::demangle;
+use super::function::{crate_of, demangle};
 
 /// Symbols looked back over for one that holds the address: functions may overlap (aliases,
 /// assembler labels of length 0), rarely by more than a few.
@@ -79,9 +79,23 @@ impl SymbolIndex {
         let found = before.iter().rev().find(holds).or(label)?;
         let elf = NativeFile::parse(&*self.file).ok()?;
         let table = if self.is_dynamic { elf.dynamic_symbol_table() } else { elf.symbol_table() };
-        let symbol = object::ObjectSymbolTable::symbol_by_index(&table?, found.symbol).ok()?;
+        let symbol = table?.symbol_by_index(found.symbol).ok()?;
         let name = symbol.name().ok().filter(|name| !name.is_empty())?;
         Some(Found { name: name.to_owned(), address: found.address })
+    }
+
+    /// Addresses of functions of a crate, `most` of them or all that there are.
+    pub(super) fn of_crate(&self, name: &str, most: usize) -> Vec<u64> {
+        let Ok(elf) = NativeFile::parse(&*self.file) else { return Vec::new() };
+        let table = if self.is_dynamic { elf.dynamic_symbol_table() } else { elf.symbol_table() };
+        let Some(table) = table else { return Vec::new() };
+        let own = self.symbols.iter().filter(|symbol| {
+            let symbol = table.symbol_by_index(symbol.symbol).ok();
+            let mangled = symbol.as_ref().and_then(|symbol| symbol.name().ok()).unwrap_or_default();
+            // Most names need not be written out.
+            mangled.contains(name) && crate_of(&demangle(mangled)) == name
+        });
+        own.take(most).map(|symbol| symbol.address).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Which variant of an enumeration a value is, is not looked at. Of what may lie in one place the pointers
 //! count, since the word is one; where several differ, nothing is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gimli::{Dwarf, UnitOffset};
@@ -12,7 +12,7 @@ use super::debug::Indexed;
 use super::image::Reader;
 use super::member::{Leaf, Repeats, Types, same};
 use super::type_name::short;
-use super::{LoadedModule, Origin, Symbolizer, call};
+use super::{LoadedModule, Origin, Symbolizer, call, origin};
 
 /// What lies in a place: a value of a type, or several next to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Symbolizer {
                 [(name, _)] => {
                     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
                 }
-                [(name, _), ..] => self.is_users(types, value, name),
+                [(name, _), ..] => self.is_users(value, name),
             };
             if is_named {
                 // Fields without a name have numbers.
@@ -119,18 +119,19 @@ impl Symbolizer {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether types of a crate in a unit are the project's. A type does not say where it is declared, but
-    /// functions of its crate do.
-    fn is_users(&mut self, types: &Types<'_>, value: &Value, crate_name: &str) -> bool {
-        let key = (value.unit, crate_name.to_owned());
+    /// Whether the types of a crate are the project's. A type does not say where it is declared, but functions of
+    /// its crate do.
+    fn is_users(&mut self, value: &Value, crate_name: &str) -> bool {
         let Some(file) = self.files.get_mut(&value.path) else { return false };
-        if let Some(known) = file.users.get(&key) {
+        if let Some(known) = file.users.get(crate_name) {
             return *known;
         }
-        let mut files = types.unit.files_of_crate(types.dwarf, crate_name).into_iter();
-        let is_users =
-            files.any(|file| self.origins.of(&value.path, Some(&file), crate_name) == Origin::User);
-        file.users.insert(key, is_users);
+        let files = file.image.as_ref().map(|image| image.files_of_crate(crate_name));
+        let is_users = files.unwrap_or_default().iter().any(|file| {
+            let file = origin::normalise(Path::new(file));
+            self.origins.of(&value.path, Some(&file), crate_name) == Origin::User
+        });
+        file.users.insert(crate_name.to_owned(), is_users);
         is_users
     }
 }

@@ -25,6 +25,7 @@ mod local;
 mod memory;
 mod module;
 mod name;
+mod owner;
 mod root;
 mod stop;
 mod way;

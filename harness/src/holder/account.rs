@@ -6,6 +6,7 @@
 //! those of every round, an old value on a stack has one at most.
 
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use watertight_report::model::HolderClass;
@@ -52,9 +53,7 @@ pub(crate) enum Among {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) by: By,
-    /// The root words that lead to what it holds.
-    pub(super) roots: Vec<u32>,
-    /// The one of them that the path begins at; none of what is lost.
+    /// The root word that the path begins at; none of what is lost.
     pub(super) root: Option<u32>,
     /// Blocks from the root to one of the things, which is last; of a ring some of its blocks first.
     pub(super) path: Vec<u32>,
@@ -107,7 +106,8 @@ impl<'a> Accounts<'a> {
     ) -> Self {
         let mut ranked: Vec<u32> = (0..roots.len() as u32).collect();
         let rank = |root: u32| owners[owned[root as usize] as usize].rank;
-        ranked.sort_by_key(|root| rank(*root));
+        // What an outer function keeps stays; an inner one may only be at work on it.
+        ranked.sort_by_key(|root| (rank(*root), Reverse(roots[*root as usize].height())));
         let mut tree = Reached::nothing(blocks.len());
         for group in ranked.chunk_by(|a, b| rank(*a) == rank(*b)) {
             let group = group.iter().map(|root| (*root, roots[*root as usize].block));
@@ -150,7 +150,8 @@ impl<'a> Accounts<'a> {
         }
         let (by, share) = shares.into_iter().max_by_key(|(_, share)| share.bytes)?;
         let things = self.alike(&share.tops, made_by);
-        let top = typical(&things, |block| self.blocks.get(block).round)?;
+        let of_one = self.of_one_root(&things, &share.tops, &origins);
+        let top = typical(&of_one, |block| self.blocks.get(block).round)?;
         let mut per_round: BTreeMap<u32, u64> = rounds.iter().map(|round| (*round, 0)).collect();
         for thing in &things {
             *per_round.entry(self.blocks.get(*thing).round).or_default() += 1;
@@ -174,7 +175,6 @@ impl<'a> Accounts<'a> {
             rounds: rounds.len() as u32,
             rounds_seen: share.rounds.len() as u32,
             also: self.also(by, top),
-            roots: roots.into_iter().filter(|root| (*root as usize) < self.roots.len()).collect(),
         })
     }
 
@@ -218,6 +218,17 @@ impl<'a> Accounts<'a> {
         };
         let is_steady = rounds(&mut of_size.iter()) + 1 >= rounds(&mut of_call.keys());
         if is_steady { of_size } else { of_call.into_keys().collect() }
+    }
+
+    /// Of `things` those that the same word holds, the one which holds most of them; all of what is lost.
+    fn of_one_root(&self, things: &[u32], tops: &BTreeMap<u32, u64>, origins: &[u32]) -> Vec<u32> {
+        let root = |thing: &u32| {
+            let root = origins[*thing as usize];
+            if (root as usize) < self.roots.len() { root.into() } else { u64::MAX }
+        };
+        let weighed = things.iter().map(|thing| (*thing, tops.get(thing).copied().unwrap_or(0)));
+        let most = heaviest(&weighed.collect(), root);
+        things.iter().filter(|thing| Some(root(thing)) == most).copied().collect()
     }
 
     /// For each block the topmost leaked one on the way to it, and the root that it is reached from.
@@ -306,11 +317,6 @@ impl<'a> Accounts<'a> {
         &self.sources[root as usize - self.roots.len()]
     }
 
-    /// The owner of a root.
-    pub(super) fn owner_of(&self, root: u32) -> u32 {
-        self.owned[root as usize]
-    }
-
     pub(super) fn owner(&self, owner: u32) -> &Owner {
         &self.owners[owner as usize]
     }
@@ -338,7 +344,7 @@ impl<'a> Accounts<'a> {
 
 impl Owner {
     /// Ranks of owners that a person can do something about: the rest know every object, or hold old values.
-    pub(super) const TELLING_MAX: u8 = 8;
+    pub(super) const TELLING_MAX: u8 = 9;
 
     fn is_telling(&self) -> bool {
         self.rank <= Self::TELLING_MAX

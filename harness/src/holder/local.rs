@@ -1,10 +1,19 @@
-//! Which local variable of which function holds something: a place on a stack that is known.
+//! Which local variable of which function a place on a stack is.
 
-use super::root::{Root, Standing};
+use std::cell::OnceCell;
+
+use super::root::Standing;
 use crate::symbol::{LoadedModule, Local, StackFrame, Symbolizer};
 
-/// Places on stacks that are looked at for one finding.
-const PLACES_MAX: usize = 64;
+/// The functions that a thread stands in, innermost first.
+pub(super) struct Stack {
+    frames: Vec<Frame>,
+}
+
+struct Frame {
+    frame: StackFrame,
+    locals: OnceCell<Vec<Local>>,
+}
 
 /// What is known of a place on a stack.
 pub(super) struct Found {
@@ -12,40 +21,34 @@ pub(super) struct Found {
     pub(super) local: Option<Local>,
     /// A return address in the function whose frame it is.
     pub(super) function: u64,
-    /// The word there that points into a block.
-    pub(super) root: Root,
 }
 
-/// The best known one of some places on stacks: one that a variable is known of, else the first.
-pub(super) fn find(
-    symbols: &mut Symbolizer,
-    modules: &[LoadedModule],
-    threads: &[Standing],
-    places: &[(usize, &Root)],
-) -> Option<Found> {
-    let mut first = None;
-    let mut unwound: Option<(usize, Vec<StackFrame>)> = None;
-    for &(thread, root) in places.iter().take(PLACES_MAX) {
-        if unwound.as_ref().is_none_or(|(known, _)| *known != thread) {
-            let standing = &threads[thread];
-            let read = |address: u64| standing.word(address);
-            let frames = symbols.stack_frames(modules, standing.registers.general, &read);
-            unwound = Some((thread, frames));
-        }
-        let frames = unwound.as_ref().map(|(_, frames)| frames.as_slice()).unwrap_or_default();
-        let Some(frame) = frames.iter().find(|frame| root.at < frame.end) else { continue };
-        let Some(module) = modules.iter().find(|module| module.holds(frame.code)) else { continue };
-        // As a return address it is one past.
-        let function = frame.code + 1;
-        let covers =
-            |local: &Local| (local.address..local.address + local.bytes).contains(&root.at);
-        let locals = symbols.locals(module, frame);
-        // A variable in a larger one is the one that is meant: of a tuple's parts, of a moved value's copies.
-        let local = locals.into_iter().filter(covers).min_by_key(|local| local.bytes);
-        if local.is_some() {
-            return Some(Found { local, function, root: *root });
-        }
-        first = first.or(Some(Found { local: None, function, root: *root }));
+impl Stack {
+    pub(super) fn of(
+        symbols: &mut Symbolizer,
+        modules: &[LoadedModule],
+        thread: &Standing,
+    ) -> Self {
+        let read = |address: u64| thread.word(address);
+        let frames = symbols.stack_frames(modules, thread.registers.general, &read);
+        let frame = |frame| Frame { frame, locals: OnceCell::new() };
+        Self { frames: frames.into_iter().map(frame).collect() }
     }
-    first
+
+    /// What is known of the word at an address.
+    pub(super) fn find(
+        &self,
+        symbols: &mut Symbolizer,
+        modules: &[LoadedModule],
+        at: u64,
+    ) -> Option<Found> {
+        let Frame { frame, locals } = self.frames.iter().find(|it| at < it.frame.end)?;
+        let module = modules.iter().find(|module| module.holds(frame.code))?;
+        let locals = locals.get_or_init(|| symbols.locals(module, frame));
+        let covers = |local: &&Local| (local.address..local.address + local.bytes).contains(&at);
+        // A variable in a larger one is the one that is meant: of a tuple's parts, of a moved value's copies.
+        let local = locals.iter().filter(covers).min_by_key(|local| local.bytes);
+        // As a return address it is one past.
+        Some(Found { local: local.cloned(), function: frame.code + 1 })
+    }
 }

@@ -1,55 +1,22 @@
 //! From blocks and roots to what a person knows: variables, threads, and the calls that made the blocks.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use watertight_report::model::{Confidence, Holder, HolderClass, Hop};
+use watertight_report::model::{Confidence, Frame, Holder, HolderClass, Hop};
 
-use super::account::{Account, Accounts, Among, By, Owner};
+use super::Heap;
+use super::account::{Account, Accounts, Among, By};
 use super::block::Block;
+use super::local::Stack;
 use super::module::Module;
-use super::root::{Place, Root};
+use super::owner::{self, Key, Keys, Named};
+use super::root::Place;
 use super::way::{Start, Step, Way};
-use super::{Heap, local};
 use crate::explain::Namer;
 use crate::region::RegionMap;
-use crate::symbol::{LoadedModule, Origin, Symbolizer, Variable};
-
-/// Who owns a root, as far as owners are told apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Static {
-        module: u16,
-        name: String,
-    },
-    ThreadLocal {
-        module: u16,
-        name: String,
-        thread: String,
-    },
-    /// A value under a pthread key.
-    Specific {
-        key: u8,
-        thread: String,
-    },
-    Stack {
-        thread: String,
-    },
-    Control {
-        thread: String,
-    },
-    Mapping {
-        stack: u32,
-    },
-    Early,
-}
-
-/// An owner with its names.
-struct Named {
-    key: Key,
-    variable: Option<Variable>,
-}
+use crate::symbol::{LoadedModule, Local, Variable};
 
 /// Answers who holds what of one process.
 pub(crate) struct Holders<'a> {
@@ -82,11 +49,12 @@ impl<'a> Holders<'a> {
         let mut symbols = namer.symbols()?;
         let mut known: HashMap<Key, u32> = HashMap::new();
         let (mut named, mut owners, mut owned) = (Vec::new(), Vec::new(), Vec::new());
+        let mut keys = Keys::new(&heap.roots.threads, &modules);
         for root in &heap.roots.roots {
-            let (key, variable) = key(heap, &modules, &mut symbols, root);
+            let Named { key, variable, local } = keys.of(&mut symbols, root);
             let at = *known.entry(key.clone()).or_insert_with(|| {
-                owners.push(owner(&key, variable.as_ref()));
-                named.push(Named { key, variable });
+                owners.push(owner::owner(&key, variable.as_ref()));
+                named.push(Named { key, variable, local });
                 owners.len() as u32 - 1
             });
             owned.push(at);
@@ -170,11 +138,14 @@ impl<'a> Holders<'a> {
 
     /// An owner, and where in it the path begins.
     fn owner(&self, owner: u32, account: &Account) -> (Holder, Option<Start>) {
-        let Named { key, variable } = &self.named[owner as usize];
+        let Named { key, variable, local } = &self.named[owner as usize];
         let class = self.accounts.owner(owner).class;
         let is_variable = matches!(
             class,
-            HolderClass::Static | HolderClass::ThreadLocal | HolderClass::PthreadKey
+            HolderClass::Static
+                | HolderClass::ThreadLocal
+                | HolderClass::PthreadKey
+                | HolderClass::Local
         );
         let is_steady = account.rounds_seen + 1 >= account.rounds;
         let confidence =
@@ -195,9 +166,16 @@ impl<'a> Holders<'a> {
                 holder.name = Some(key.to_string());
                 holder.thread = Some(thread.clone());
             }
+            Key::Local { function, name, thread } => {
+                holder.name = Some(name.clone());
+                holder.thread = Some(thread.clone());
+                holder.site = self.stands_in(*function);
+                holder.type_name = local.as_ref().and_then(|local| local.type_name.clone());
+                start = local.as_ref().and_then(|local| self.start_of(local, account));
+            }
             Key::Stack { thread } => {
                 holder.thread = Some(thread.clone());
-                start = self.find_local(&mut holder, owner, account, is_steady);
+                holder.site = self.function_of(account).and_then(|it| self.stands_in(it));
             }
             Key::Control { thread } => holder.thread = Some(thread.clone()),
             Key::Early => {}
@@ -227,45 +205,30 @@ impl<'a> Holders<'a> {
         Some(Start { value: declared.value?, distance, inside: root.inside })
     }
 
-    /// Adds which function's frame it is, and which variable of it.
-    fn find_local(
-        &self,
-        holder: &mut Holder,
-        owner: u32,
-        account: &Account,
-        is_steady: bool,
-    ) -> Option<Start> {
-        let heap = self.heap;
-        // One word was the first to reach a block; others on the same stack may point there as well.
-        let first: HashSet<u32> =
-            account.roots.iter().map(|root| heap.roots.roots[*root as usize].block).collect();
-        let mut places: Vec<(usize, &Root)> = (0..)
-            .zip(&heap.roots.roots)
-            .filter(|(at, root)| {
-                self.accounts.owner_of(*at) == owner && first.contains(&root.block)
-            })
-            .filter_map(|(_, root)| match root.place {
-                Place::Stack { thread } => Some((usize::from(thread), root)),
-                _ => None,
-            })
-            .collect();
-        // The one that the path begins at comes first: it may be another variable's.
-        places.sort_by_key(|(_, root)| account.path.first() != Some(&root.block));
+    /// Where in a local variable the path begins.
+    fn start_of(&self, local: &Local, account: &Account) -> Option<Start> {
+        let root = &self.heap.roots.roots[account.root? as usize];
+        // Of several threads in the same function the root may be another one's.
+        let distance = root.at.checked_sub(local.address).filter(|it| *it < local.bytes)?;
+        Some(Start { value: local.value.clone()?, distance: distance as i64, inside: root.inside })
+    }
+
+    /// The line at which a thread stands in a function.
+    fn stands_in(&self, function: u64) -> Option<Frame> {
         let mut symbols = self.namer.symbols()?;
-        let found = local::find(&mut symbols, &self.modules, &heap.roots.threads, &places)?;
-        let named = symbols.name(&self.modules, &[found.function]);
+        let named = symbols.name(&self.modules, &[function]);
         drop(symbols);
-        holder.site = named.last().map(|symbol| self.namer.frame(symbol));
-        let local = found.local?;
-        holder.class = HolderClass::Local;
-        holder.name = Some(local.name);
-        holder.type_name = local.type_name;
-        if is_steady {
-            holder.confidence = Confidence::Sure;
-        }
-        let distance = found.root.at.wrapping_sub(local.address) as i64;
-        let start = Start { value: local.value?, distance, inside: found.root.inside };
-        (account.path.first() == Some(&found.root.block)).then_some(start)
+        named.last().map(|symbol| self.namer.frame(symbol))
+    }
+
+    /// The function in whose frame a path begins that no variable is known for.
+    fn function_of(&self, account: &Account) -> Option<u64> {
+        let root = &self.heap.roots.roots[account.root? as usize];
+        let Place::Stack { thread } = root.place else { return None };
+        let mut symbols = self.namer.symbols()?;
+        let thread = &self.heap.roots.threads[usize::from(thread)];
+        let stack = Stack::of(&mut symbols, &self.modules, thread);
+        Some(stack.find(&mut symbols, &self.modules, root.at)?.function)
     }
 
     /// A number for the call that makes blocks on a stack.
@@ -288,60 +251,4 @@ impl<'a> Holders<'a> {
             None => Step { hop: Hop::new("", block.bytes), value: None },
         }
     }
-}
-
-/// Who owns a root, with the variable where it is one.
-fn key(
-    heap: &Heap,
-    modules: &[LoadedModule],
-    symbols: &mut Symbolizer,
-    root: &Root,
-) -> (Key, Option<Variable>) {
-    let thread = |at: u16| heap.roots.threads[usize::from(at)].name.clone();
-    match root.place {
-        Place::Data { module } => {
-            let loaded = &modules[usize::from(module)];
-            let variable = symbols.static_at(loaded, root.at);
-            let unnamed = || loaded.offset_name(root.at);
-            let name = variable.as_ref().map_or_else(unnamed, |it| it.name.clone());
-            (Key::Static { module, name }, variable)
-        }
-        Place::Local { module, thread: at } => {
-            let loaded = &modules[usize::from(module)];
-            let variable = symbols.thread_local_at(loaded, root.at);
-            let unnamed = || format!("{} (thread-local +{:#x})", loaded.file_name(), root.at);
-            let name = variable.as_ref().map_or_else(unnamed, |it| it.name.clone());
-            (Key::ThreadLocal { module, name, thread: thread(at) }, variable)
-        }
-        Place::Key { thread: at, key } => (Key::Specific { key, thread: thread(at) }, None),
-        Place::Stack { thread: at } => (Key::Stack { thread: thread(at) }, None),
-        Place::Control { thread: at } | Place::Register { thread: at } => {
-            (Key::Control { thread: thread(at) }, None)
-        }
-        Place::Mapping { stack } => (Key::Mapping { stack }, None),
-        Place::Early => (Key::Early, None),
-    }
-}
-
-/// What an owner is, and how early it is believed.
-fn owner(key: &Key, variable: Option<&Variable>) -> Owner {
-    let origin = variable.map(|variable| variable.origin);
-    // C libraries keep tables of all that they have made.
-    let of_origin = |user: u8, system: u8| match origin {
-        Some(Origin::User) => user,
-        Some(Origin::Dependency) => user + 1,
-        Some(Origin::Toolchain) => user + 2,
-        Some(Origin::System) | None => system,
-    };
-    let system = Owner::TELLING_MAX + 1;
-    let (class, rank) = match key {
-        Key::Static { .. } => (HolderClass::Static, of_origin(0, system)),
-        Key::ThreadLocal { .. } => (HolderClass::ThreadLocal, of_origin(3, 5)),
-        Key::Specific { .. } => (HolderClass::PthreadKey, 6),
-        Key::Stack { .. } => (HolderClass::Stack, 7),
-        Key::Mapping { .. } => (HolderClass::Mapping, 8),
-        Key::Early => (HolderClass::Mapping, system),
-        Key::Control { .. } => (HolderClass::Thread, system + 1),
-    };
-    Owner { class, rank }
 }

@@ -63,6 +63,13 @@ pub(super) struct Root {
     pub(super) inside: u64,
 }
 
+impl Root {
+    /// Where on a stack it lies: outer functions are higher. 0 elsewhere.
+    pub(super) fn height(&self) -> u64 {
+        if matches!(self.place, Place::Stack { .. }) { self.at } else { 0 }
+    }
+}
+
 /// A thread, as it stood.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {

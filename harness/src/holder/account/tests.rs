@@ -12,8 +12,8 @@ struct Heap {
 }
 
 const USER: u8 = 0;
-const STACK: u8 = 7;
-const SYSTEM: u8 = 9;
+const STACK: u8 = 8;
+const SYSTEM: u8 = 10;
 
 impl Heap {
     fn new(blocks: &[(u32, u32)], edges: &[&[u32]]) -> Self {
@@ -158,4 +158,25 @@ fn a_ring_is_told_in_the_order_of_its_pointers() {
     let heap = Heap::new(&[(1, 1), (1, 1), (1, 1)], &[&[1, 2], &[0], &[0]]);
     let path = heap.of(&[1]).path;
     assert_eq!(path, [0, 1, 2]);
+}
+
+#[test]
+fn the_word_that_holds_most_is_where_the_way_begins() {
+    // A vector of an outer function (0) holds the blocks of all rounds; an inner one is at work on that of round 2.
+    let blocks = [(9, 0), (1, 1), (1, 2), (1, 3)];
+    let mut heap = Heap::new(&blocks, &[&[1, 2, 3], &[], &[], &[]]);
+    heap = heap.owner(HolderClass::Stack, STACK, &[2, 0]);
+    for (root, at) in heap.roots.iter_mut().zip([0x100, 0x800]) {
+        (root.place, root.at) = (Place::Stack { thread: 0 }, at);
+    }
+    let account = heap.of(&[1]);
+    assert_eq!((account.by, account.root), (By::Owner(0), Some(1)));
+    assert_eq!(account.path[0], 0, "through the vector");
+    assert_eq!((account.things, account.things_per_round), (3, 1));
+    // Both point to it: the outer one is the holder.
+    let mut heap = Heap::new(&[(1, 1)], &[&[]]).owner(HolderClass::Stack, STACK, &[0, 0]);
+    for (root, at) in heap.roots.iter_mut().zip([0x100, 0x800]) {
+        (root.place, root.at) = (Place::Stack { thread: 0 }, at);
+    }
+    assert_eq!(heap.of(&[1]).root, Some(1));
 }

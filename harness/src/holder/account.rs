@@ -92,8 +92,7 @@ pub(super) enum By {
 struct Share {
     bytes: u64,
     rounds: BTreeSet<u32>,
-    /// Its topmost blocks, each with the bytes of all that leaks there.
-    tops: BTreeMap<u32, u64>,
+    tops: Vec<u32>,
 }
 
 impl<'a> Accounts<'a> {
@@ -122,11 +121,11 @@ impl<'a> Accounts<'a> {
 
     /// Who holds the blocks that were made on `stacks`; none where none of them lives. `made_by` tells stacks
     /// apart by the call that makes blocks there.
-    pub(super) fn of(
+    pub(super) fn of<C: Ord>(
         &self,
         stacks: &HashSet<u32>,
         among: Among,
-        made_by: impl Fn(u32) -> u64,
+        made_by: impl Fn(u32) -> C,
     ) -> Option<Account> {
         let mut leaked = self.leaked(stacks);
         if among != Among::All {
@@ -140,17 +139,22 @@ impl<'a> Accounts<'a> {
             is_leaked[*block as usize] = true;
         }
         let (tops, origins) = self.tops(&is_leaked);
+        // By topmost block: all that leaks there.
+        let mut weights = vec![0; self.blocks.len()];
         let mut shares: BTreeMap<By, Share> = BTreeMap::new();
         for &block in &leaked {
             let (top, origin) = (tops[block as usize], origins[block as usize]);
             let share = shares.entry(self.by(origin)).or_default();
             share.bytes += self.blocks.get(block).bytes;
             share.rounds.insert(self.blocks.get(block).round);
-            *share.tops.entry(top).or_default() += self.blocks.get(block).bytes;
+            weights[top as usize] += self.blocks.get(block).bytes;
+            if top == block {
+                share.tops.push(block);
+            }
         }
         let (by, share) = shares.into_iter().max_by_key(|(_, share)| share.bytes)?;
-        let things = self.alike(&share.tops, made_by);
-        let of_one = self.of_one_root(&things, &share.tops, &origins);
+        let things = self.alike(&share.tops, &weights, made_by);
+        let of_one = self.of_one_root(&things, &weights, &origins);
         let top = typical(&of_one, |block| self.blocks.get(block).round)?;
         let mut per_round: BTreeMap<u32, u64> = rounds.iter().map(|round| (*round, 0)).collect();
         for thing in &things {
@@ -158,9 +162,8 @@ impl<'a> Accounts<'a> {
         }
         let mut counts: Vec<u64> = per_round.into_values().collect();
         counts.sort_unstable();
-        let tops: Vec<u32> = share.tops.into_keys().collect();
-        let roots: BTreeSet<u32> = tops.iter().map(|top| origins[*top as usize]).collect();
-        let (retained_bytes, retained_blocks) = self.retained(by, &tops, &roots);
+        let roots: BTreeSet<u32> = share.tops.iter().map(|top| origins[*top as usize]).collect();
+        let (retained_bytes, retained_blocks) = self.retained(by, &share.tops, &roots);
         let root = origins[top as usize];
         let (path, ring_blocks) = self.path(by, top, root);
         Some(Account {
@@ -199,36 +202,37 @@ impl<'a> Accounts<'a> {
         own().filter(|(_, block)| is_steady(block.stack)).map(|(at, _)| at).collect()
     }
 
-    /// Of topmost blocks with what leaks below them, those of the kind which leaks most. One call may make several
-    /// that are not alike: a connection has blocks beside its own, in every round of the same size.
-    fn alike(&self, tops: &BTreeMap<u32, u64>, made_by: impl Fn(u32) -> u64) -> Vec<u32> {
-        let block = |top: &u32| self.blocks.get(*top);
-        let made_by = |top: &u32| made_by(block(top).stack);
-        let Some(call) = heaviest(tops, made_by) else { return Vec::new() };
-        let of_call: BTreeMap<u32, u64> = tops
-            .iter()
-            .filter(|(top, _)| made_by(top) == call)
-            .map(|(top, it)| (*top, *it))
-            .collect();
-        let size = heaviest(&of_call, |top| block(top).bytes).unwrap_or(0);
-        let is_of_size = |top: &&u32| block(top).bytes.abs_diff(size) <= SLACK;
-        let of_size: Vec<u32> = of_call.keys().filter(is_of_size).copied().collect();
-        let rounds = |tops: &mut dyn Iterator<Item = &u32>| -> usize {
-            tops.map(|top| block(top).round).collect::<BTreeSet<u32>>().len()
+    /// Of topmost blocks those of the kind which leaks most. One call may make several that are not alike: a
+    /// connection has blocks beside its own, in every round of the same size.
+    fn alike<C: Ord>(&self, tops: &[u32], weights: &[u64], made_by: impl Fn(u32) -> C) -> Vec<u32> {
+        let block = |top: u32| self.blocks.get(top);
+        let weight = |top: u32| weights[top as usize];
+        let mut stacks: BTreeMap<u32, u64> = BTreeMap::new();
+        for top in tops {
+            *stacks.entry(block(*top).stack).or_default() += weight(*top);
+        }
+        let calls: BTreeMap<u32, C> =
+            stacks.keys().map(|stack| (*stack, made_by(*stack))).collect();
+        let call = heaviest(stacks.iter().map(|(stack, weight)| (&calls[stack], *weight)));
+        let of_call = tops.iter().filter(|top| calls.get(&block(**top).stack) == call);
+        let of_call: Vec<u32> = of_call.copied().collect();
+        let size = heaviest(of_call.iter().map(|top| (block(*top).bytes, weight(*top))));
+        let is_of_size = |top: &&u32| block(**top).bytes.abs_diff(size.unwrap_or(0)) <= SLACK;
+        let of_size: Vec<u32> = of_call.iter().filter(is_of_size).copied().collect();
+        let rounds = |tops: &[u32]| {
+            tops.iter().map(|top| block(*top).round).collect::<BTreeSet<u32>>().len()
         };
-        let is_steady = rounds(&mut of_size.iter()) + 1 >= rounds(&mut of_call.keys());
-        if is_steady { of_size } else { of_call.into_keys().collect() }
+        if rounds(&of_size) + 1 >= rounds(&of_call) { of_size } else { of_call }
     }
 
     /// Of `things` those that the same word holds, the one which holds most of them; all of what is lost.
-    fn of_one_root(&self, things: &[u32], tops: &BTreeMap<u32, u64>, origins: &[u32]) -> Vec<u32> {
-        let root = |thing: &u32| {
-            let root = origins[*thing as usize];
-            if (root as usize) < self.roots.len() { root.into() } else { u64::MAX }
+    fn of_one_root(&self, things: &[u32], weights: &[u64], origins: &[u32]) -> Vec<u32> {
+        let root = |thing: u32| {
+            let root = origins[thing as usize];
+            ((root as usize) < self.roots.len()).then_some(root)
         };
-        let weighed = things.iter().map(|thing| (*thing, tops.get(thing).copied().unwrap_or(0)));
-        let most = heaviest(&weighed.collect(), root);
-        things.iter().filter(|thing| Some(root(thing)) == most).copied().collect()
+        let most = heaviest(things.iter().map(|it| (root(*it), weights[*it as usize])));
+        things.iter().filter(|thing| Some(root(**thing)) == most).copied().collect()
     }
 
     /// For each block the topmost leaked one on the way to it, and the root that it is reached from.
@@ -385,13 +389,13 @@ impl Backwards {
     }
 }
 
-/// Of blocks with what they weigh, the kind that weighs most in all.
-fn heaviest(tops: &BTreeMap<u32, u64>, kind: impl Fn(&u32) -> u64) -> Option<u64> {
-    let mut kinds: BTreeMap<u64, u64> = BTreeMap::new();
-    for (top, bytes) in tops {
-        *kinds.entry(kind(top)).or_default() += bytes;
+/// Of kinds with what each of them weighs, the one that weighs most in all.
+fn heaviest<K: Ord>(weighed: impl Iterator<Item = (K, u64)>) -> Option<K> {
+    let mut kinds: BTreeMap<K, u64> = BTreeMap::new();
+    for (kind, weight) in weighed {
+        *kinds.entry(kind).or_default() += weight;
     }
-    kinds.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(kind, _)| kind)
+    kinds.into_iter().max_by_key(|(_, weight)| *weight).map(|(kind, _)| kind)
 }
 
 /// One of the middle round: the first may have made what stays, the last may not be done.

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use watertight_report::model::{Confidence, Frame, Holder, HolderClass, Hop};
 
@@ -66,8 +65,11 @@ impl<'a> Holders<'a> {
 
     /// Who holds what was made on some stacks; none where nothing of it lives.
     pub(crate) fn of(&self, stacks: &[u32], among: Among) -> Option<Holder> {
-        let known: RefCell<HashMap<u32, u64>> = RefCell::default();
-        let made_by = |stack| *known.borrow_mut().entry(stack).or_insert_with(|| self.call(stack));
+        let known: RefCell<HashMap<u32, Option<String>>> = RefCell::default();
+        let made = |stack| self.namer.made(self.region, &self.heap.program, stack);
+        let call = |stack| made(stack).map(|made| made.by);
+        let made_by =
+            |stack| known.borrow_mut().entry(stack).or_insert_with(|| call(stack)).clone();
         let account = self.accounts.of(&stacks.iter().copied().collect(), among, made_by)?;
         Some(self.holder(&account))
     }
@@ -229,14 +231,6 @@ impl<'a> Holders<'a> {
         let thread = &self.heap.roots.threads[usize::from(thread)];
         let stack = Stack::of(&mut symbols, &self.modules, thread);
         Some(stack.find(&mut symbols, &self.modules, root.at)?.function)
-    }
-
-    /// A number for the call that makes blocks on a stack.
-    fn call(&self, stack: u32) -> u64 {
-        let made = self.namer.made(self.region, &self.heap.program, stack);
-        let mut hasher = DefaultHasher::new();
-        made.map(|made| made.by).hash(&mut hasher);
-        hasher.finish()
     }
 
     /// A block, by the call that made it.

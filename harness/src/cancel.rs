@@ -16,6 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use crate::pidfd::signal_group;
 use crate::run::Run;
+use crate::signals;
 
 /// The signal that cancelled the run, 0 for none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
@@ -39,7 +40,7 @@ pub(crate) fn watch(run: &Arc<Run>) {
     let _ = nix::fcntl::fcntl(&listen, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()));
     TELL.store(speak.into_raw_fd(), Release);
     let action = SigAction::new(SigHandler::Handler(tell), SaFlags::SA_RESTART, SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+    for signal in signals::ending().into_iter().filter_map(|it| Signal::try_from(it).ok()) {
         // SAFETY: the handler only stores an integer and writes to a pipe.
         if unsafe { sigaction(signal, &action) }.is_err() {
             return;

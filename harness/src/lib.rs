@@ -80,6 +80,8 @@ mod home;
 mod session;
 mod slots;
 pub mod machine;
+// What ends a run.
+pub mod signals;
 
 // A process that has nothing of ours in it.
 pub mod outside;

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use watertight_report::ledger;
@@ -192,7 +192,7 @@ impl Project {
             // What tests leave there goes with the run.
             .env("TMPDIR", temporary)
             .env("WATERTIGHT_LEDGER", scratch.path().join("ledger.jsonl"));
-        Call { command, scratch, has_input: false }
+        Call { command, scratch, has_input: false, ignored: &[] }
     }
 }
 
@@ -230,6 +230,8 @@ pub struct Call {
     command: Command,
     scratch: TempDir,
     has_input: bool,
+    /// Signals that it is to ignore.
+    ignored: &'static [Signal],
 }
 
 impl Call {
@@ -256,6 +258,12 @@ impl Call {
         self
     }
 
+    /// Has it ignore signals, as under nohup(1).
+    pub fn ignoring(mut self, signals: &'static [Signal]) -> Self {
+        self.ignored = signals;
+        self
+    }
+
     /// Starts it as the first of a process group, with nothing to read unless that was asked for.
     ///
     /// # Errors
@@ -266,6 +274,7 @@ impl Call {
         let (out, err) = (file("stdout")?, file("stderr")?);
         let input = if self.has_input { Stdio::piped() } else { Stdio::null() };
         self.command.stdin(input).stdout(out).stderr(err).process_group(0);
+        set_signals(&mut self.command, self.ignored);
         let child = self.command.spawn().with_context(|| format!("{:?}", self.command))?;
         let ledger = self.command.get_envs().find(|(name, _)| *name == "WATERTIGHT_LEDGER");
         let ledger = ledger.and_then(|(_, path)| path).map(PathBuf::from).unwrap_or_default();
@@ -279,6 +288,22 @@ impl Call {
     pub fn end(self) -> Result<Said> {
         self.start()?.end()
     }
+}
+
+/// Has a command ignore these signals and no others, whatever whoever runs the tests ignores.
+fn set_signals(command: &mut Command, ignored: &'static [Signal]) {
+    const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+    let set = move || {
+        for number in ENDING {
+            let is_ignored = ignored.contains(&number);
+            let handler = if is_ignored { SigHandler::SigIgn } else { SigHandler::SigDfl };
+            // SAFETY: no function of ours becomes a handler.
+            unsafe { signal(number, handler) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: it only makes a system call that may be made between fork and exec (signal-safety(7)).
+    unsafe { command.pre_exec(set) };
 }
 
 /// A command that runs; ended with its process group when dropped.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nix::sys::signal::Signal;
 use watertight_report::model::Outcome;
 use watertight_suites::Ending;
 use watertight_suites::command::{Project, Said};
@@ -57,13 +58,22 @@ fn told(said: &Said) -> BTreeMap<String, String> {
     said.out.lines().filter_map(split).collect()
 }
 
+/// Also where it was told to ignore signals, as under nohup(1).
 #[test]
 fn a_test_finds_the_world_as_it_is_without() -> Ending {
+    for ignored in [&[][..], &[Signal::SIGHUP, Signal::SIGINT]] {
+        is_the_same_world(ignored)?;
+    }
+    Ok(())
+}
+
+fn is_the_same_world(ignored: &'static [Signal]) -> Ending {
     let project = project();
     let words = ["test", "--lib", "--", "--nocapture"];
     // Temporary directories and ledgers are of our making, and differ for each call.
     let same = |call: watertight_suites::command::Call| {
-        call.env("TMPDIR", std::env::temp_dir())
+        call.ignoring(ignored)
+            .env("TMPDIR", std::env::temp_dir())
             .env_remove("WATERTIGHT_LEDGER")
             .env("OF_MINE", "1 = 1")
     };
@@ -83,7 +93,10 @@ fn a_test_finds_the_world_as_it_is_without() -> Ending {
         .filter(differs)
         .map(|name| (name, expected.get(name), found.get(name)))
         .collect();
-    assert!(differences.is_empty(), "{differences:#?}");
+    assert!(differences.is_empty(), "ignoring {ignored:?}: {differences:#?}");
+    let mask = u64::from_str_radix(expected["STATE SigIgn"].trim(), 16)?;
+    let is_ignored = |signal: &Signal| mask >> (*signal as i32 - 1) & 1 != 0;
+    assert_eq!(ignored.iter().filter(|it| is_ignored(it)).count(), ignored.len(), "{plain}");
     Ok(())
 }
 

@@ -58,6 +58,18 @@ fn run_is_interrupted() -> Ending {
     Ok(())
 }
 
+/// Under nohup(1) a terminal that is closed ends nothing.
+#[test]
+fn a_signal_that_is_to_be_ignored_ends_nothing() -> Ending {
+    let words = ["run", "--interval", "100ms", "--for", "2s", "--", UNSTEADY, "quiet", "100ms"];
+    let run = watertight(words).ignoring(&[Signal::SIGHUP]).with_input().start()?;
+    wait_for("it is watched", || Ok(watched(&run).is_some()))?;
+    kill(run.pid(), Signal::SIGHUP)?;
+    let said = run.end()?;
+    assert!(only(&said).duration_ms >= 2_000, "it goes on for all of its time; {said}");
+    Ok(())
+}
+
 #[test]
 fn watch_is_interrupted_and_the_program_goes_on() -> Ending {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {

@@ -13,14 +13,14 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::Tool;
 
 /// Runs cargo to its end; gives its exit code, or 128 and the signal's number.
 pub(super) fn run(mut command: Command, tool: Tool) -> io::Result<u8> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(watertight::signals::ending())?;
     // Where it is refused a runner may write its last lines after our end.
     let _ = set_child_subreaper(true);
     #[expect(clippy::disallowed_methods, reason = "it is waited for below, and told of signals")]

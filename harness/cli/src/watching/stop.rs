@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use nix::sys::signal::Signal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Whether somebody wants it to end.
 pub(super) struct Stop {
@@ -25,7 +24,7 @@ impl Stop {
         let (woken, wakes) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         let last = Arc::new(AtomicUsize::new(0));
-        for number in [SIGINT, SIGTERM, SIGHUP] {
+        for number in watertight::signals::ending() {
             // In this order: whoever is woken finds the number.
             signal_hook::flag::register_usize(number, Arc::clone(&last), number as usize)?;
             signal_hook::low_level::pipe::register(number, wakes.try_clone()?)?;

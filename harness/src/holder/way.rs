@@ -57,7 +57,8 @@ impl Way<'_> {
             let step = &mut self.steps[at];
             step.hop.field = word.field;
             if let Some(target) = word.target.as_ref().filter(|_| !tells_type(&step.hop.made_by)) {
-                step.hop.type_name = symbols.value_name(target);
+                let room = step.hop.bytes.saturating_sub(inside);
+                step.hop.type_name = symbols.value_name(target, room);
             }
             if contents[at].is_none() {
                 contents[at] = word.target.map(|target| (target, inside));

@@ -80,9 +80,16 @@ impl Symbolizer {
         (is_constructor && types.is_owner(pointer)).then_some(value)
     }
 
-    /// The type of a value, as a person writes it.
-    pub(crate) fn value_name(&mut self, value: &Value) -> Option<String> {
+    /// The type of a value that has a block of `room` bytes for itself, as a person writes it; none where the block
+    /// is no such value: it may be the first of many, or the head of something larger.
+    pub(crate) fn value_name(&mut self, value: &Value, room: u64) -> Option<String> {
+        /// A block may be so much larger than what was asked for (glibc's chunks).
+        const SLACK: u64 = 24;
         let (dwarf, unit) = self.unit(value)?;
+        let bytes = unit.bytes(value.kind)?;
+        if value.repeats == Repeats::Once && !(bytes..=bytes + SLACK).contains(&room) {
+            return None;
+        }
         let name = short(&unit.type_name(&dwarf, value.kind)?);
         Some(match value.repeats {
             Repeats::Once => name,
@@ -119,9 +126,12 @@ impl Symbolizer {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether the types of a crate are the project's. A type does not say where it is declared, but functions of
-    /// its crate do.
+    /// Whether the types of a crate are the project's. A type does not say where it is declared; where no unit
+    /// is known to be of its crate, functions are.
     fn is_users(&mut self, value: &Value, crate_name: &str) -> bool {
+        if let Some(known) = self.origin_of_crate(&value.path, crate_name) {
+            return known == Origin::User;
+        }
         let Some(file) = self.files.get_mut(&value.path) else { return false };
         if let Some(known) = file.users.get(crate_name) {
             return *known;

@@ -75,18 +75,24 @@ impl Symbolizer {
     /// Whose a variable is, by the crate in its name.
     fn origin_of(&mut self, module: &Path, name: &str) -> Origin {
         let crate_name = crate_of(name);
-        let Some(file) = self.files.get_mut(module) else { return Origin::System };
-        let crates = file.crates.get_or_insert_with(|| {
-            let units = file.image.as_ref().and_then(|image| image.units());
-            units.map(|units| units.crates()).unwrap_or_default()
-        });
-        match crates.get(crate_name).cloned() {
-            Some(root) => self.origins.of(module, Some(&origin::normalise(&root)), name),
+        match self.origin_of_crate(module, crate_name) {
+            Some(origin) => origin,
             None if function::is_toolchain(name) => Origin::Toolchain,
             // Nothing tells a dependency from the user's own; C has no crates.
             None if crate_name.is_empty() => Origin::System,
             None => self.origins.of(module, Some(Path::new("src")), name),
         }
+    }
+
+    /// Whose a crate is, where a unit says that it is of this crate: those of an incremental build do not.
+    pub(super) fn origin_of_crate(&mut self, module: &Path, name: &str) -> Option<Origin> {
+        let file = self.files.get_mut(module)?;
+        let crates = file.crates.get_or_insert_with(|| {
+            let units = file.image.as_ref().and_then(|image| image.units());
+            units.map(|units| units.crates()).unwrap_or_default()
+        });
+        let root = origin::normalise(crates.get(name)?);
+        Some(self.origins.of(module, Some(&root), name))
     }
 
     /// Where a variable is declared; nothing where the file has no debug information about it.

@@ -77,12 +77,18 @@ fn value_at(symbols: &mut Symbolizer, address: u64) -> Value {
     symbols.declaration(module, &variable).value.unwrap()
 }
 
+/// Its type, in a block of its size.
+fn name(symbols: &mut Symbolizer, value: &Value) -> Option<String> {
+    let (_, unit) = symbols.unit(value)?;
+    symbols.value_name(value, unit.bytes(value.kind)?)
+}
+
 /// What each word of a value is said to be: its field, and the type that it points to.
 fn words(symbols: &mut Symbolizer, value: &Value, bytes: usize) -> Vec<(String, String)> {
     let mut said = Vec::new();
     for at in (0..bytes).step_by(8) {
         let word = symbols.word(value, at as i64).unwrap_or_default();
-        let target = word.target.and_then(|target| symbols.value_name(&target));
+        let target = word.target.and_then(|target| name(symbols, &target));
         said.extend(target.map(|target| (word.field.unwrap_or_default(), target)));
     }
     said.sort();
@@ -131,7 +137,7 @@ fn what_a_pointer_leads_to_can_be_looked_into() {
     let leaf_bytes = symbols.unit(&sorted).and_then(|(_, unit)| unit.bytes(sorted.kind)).unwrap();
     let mut said = |value: &Value, distance: i64| {
         let word = symbols.word(value, distance)?;
-        let target = word.target.and_then(|target| symbols.value_name(&target));
+        let target = word.target.and_then(|target| name(&mut symbols, &target));
         Some((word.field.unwrap_or_default(), target.unwrap_or_default()))
     };
     let book = || Some((".book".to_owned(), "Book".to_owned()));
@@ -170,7 +176,7 @@ fn what_a_constructor_has_made_is_its_argument() {
             said.extend(symbols.constructed(&modules, *address, nth));
         }
     }
-    let said: Vec<Option<String>> = said.iter().map(|value| symbols.value_name(value)).collect();
+    let said: Vec<Option<String>> = said.iter().map(|value| name(&mut symbols, value)).collect();
     assert_eq!(said, [Some("RcInner<Asks>".to_owned())]);
 }
 
@@ -191,4 +197,18 @@ fn where_a_word_lies_in_one_of_many() {
         assert_eq!(repeats.within(distance, 24), within, "{repeats:?} {distance}");
     }
     assert_eq!(Repeats::Upwards.within(8, 0), None, "nothing is many times nothing");
+}
+
+#[test]
+fn a_block_is_not_called_what_only_begins_it() {
+    let mut symbols = Symbolizer::new();
+    library();
+    let value = value_at(&mut symbols, (&raw const LIBRARY) as u64);
+    let mut words =
+        (0..size_of_val(&LIBRARY)).step_by(8).filter_map(|at| symbols.word(&value, at as i64));
+    let raw = words.find(|word| word.field.as_deref() == Some(".raw")).unwrap().target.unwrap();
+    for (room, said) in [(31, None), (32, Some("Book")), (40, Some("Book")), (64, None), (0, None)]
+    {
+        assert_eq!(symbols.value_name(&raw, room).as_deref(), said, "{room}");
+    }
 }

@@ -175,6 +175,12 @@ impl Symbolizer {
         self.files.get(&module.path)?.image.as_ref()?.symbol(call.wrapping_sub(module.bias))
     }
 
+    /// Whether the call with a return address is in a function of this harness.
+    pub(crate) fn is_harness(&mut self, modules: &[LoadedModule], address: u64) -> bool {
+        let named = self.name(modules, &[address]);
+        named.last().is_some_and(|symbol| function::is_harness(&symbol.function))
+    }
+
     /// Whether the module's file is there and in the version that the process loaded. If so it is
     /// in `files`, in that version.
     fn open(&mut self, module: &LoadedModule) -> bool {

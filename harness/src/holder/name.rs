@@ -148,6 +148,7 @@ impl<'a> Holders<'a> {
                 | HolderClass::ThreadLocal
                 | HolderClass::PthreadKey
                 | HolderClass::Local
+                | HolderClass::TestRuntime
         );
         let is_steady = account.rounds_seen + 1 >= account.rounds;
         let confidence =
@@ -175,6 +176,7 @@ impl<'a> Holders<'a> {
                 holder.type_name = local.as_ref().and_then(|local| local.type_name.clone());
                 start = local.as_ref().and_then(|local| self.start_of(local, account));
             }
+            Key::TestRuntime => {}
             Key::Stack { thread } => {
                 holder.thread = Some(thread.clone());
                 holder.site = self.function_of(account).and_then(|it| self.stands_in(it));

@@ -9,6 +9,9 @@ use super::local::{Found, Stack};
 use super::root::{Place, Root, Standing};
 use crate::symbol::{LoadedModule, Local, Origin, Symbolizer, Variable};
 
+/// As what the harness has the test's async runtime, in `child.rs`.
+const RUNTIME: &str = "TestRuntime";
+
 /// Who owns a root, as far as owners are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
@@ -32,6 +35,8 @@ pub(super) enum Key {
         name: String,
         thread: String,
     },
+    /// The variable in which the harness has the test's async runtime.
+    TestRuntime,
     Stack {
         thread: String,
     },
@@ -92,9 +97,14 @@ impl<'a> Keys<'a> {
                 let stack = self.stacks.entry(at).or_insert_with(of_thread);
                 match stack.find(symbols, self.modules, root.at) {
                     Some(Found { local: Some(found), function }) => {
+                        let is_runtime = found.type_name.as_deref() == Some(RUNTIME)
+                            && symbols.is_harness(self.modules, function);
                         let name = found.name.clone();
                         local = Some(found);
-                        Key::Local { function, name, thread: thread(at) }
+                        match is_runtime {
+                            true => Key::TestRuntime,
+                            false => Key::Local { function, name, thread: thread(at) },
+                        }
                     }
                     _ => Key::Stack { thread: thread(at) },
                 }
@@ -125,6 +135,7 @@ pub(super) fn owner(key: &Key, variable: Option<&Variable>) -> Owner {
         Key::ThreadLocal { .. } => (HolderClass::ThreadLocal, of_origin(3, 5)),
         Key::Specific { .. } => (HolderClass::PthreadKey, 6),
         Key::Local { .. } => (HolderClass::Local, 7),
+        Key::TestRuntime => (HolderClass::TestRuntime, 7),
         Key::Stack { .. } => (HolderClass::Stack, 8),
         Key::Mapping { .. } => (HolderClass::Mapping, 9),
         Key::Early => (HolderClass::Mapping, system),

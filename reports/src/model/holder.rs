@@ -77,6 +77,8 @@ pub enum HolderClass {
     PthreadKey,
     /// A local variable of a function that a thread stands in.
     Local,
+    /// The async runtime that the harness has made for the test: of a task that has not ended, a timer.
+    TestRuntime,
     /// A place on the stack of a thread that no variable is known of.
     Stack,
     /// What the C library keeps of a thread, or its registers.

@@ -102,6 +102,7 @@ fn head(holder: &Holder, rounds: Option<&str>, paint: &impl Fn(&str) -> String) 
             format!("a stack slot of {a_thread}{function}{place} (no live variable there{seen})")
         }
         HolderClass::Thread => format!("what the C library keeps of {a_thread}, or its registers"),
+        HolderClass::TestRuntime => "the test's async runtime".to_owned(),
         HolderClass::Mapping => match named {
             Some(named) => format!("memory that the program mapped, {named}{place}"),
             None => format!("memory that the program mapped{place}"),
@@ -266,6 +267,7 @@ fn start(class: HolderClass) -> &'static str {
         HolderClass::Local => "a local variable",
         HolderClass::Stack => "a stack slot",
         HolderClass::Thread => "what the C library keeps of a thread, or its registers",
+        HolderClass::TestRuntime => "the test's async runtime",
         HolderClass::Mapping => "memory that the program mapped",
         HolderClass::Cycle => "blocks that point to each other",
         HolderClass::Lost => "a block to which no pointer was found",

@@ -140,6 +140,7 @@ fn class() -> impl Strategy<Value = HolderClass> {
         HolderClass::Local,
         HolderClass::Stack,
         HolderClass::Thread,
+        HolderClass::TestRuntime,
         HolderClass::Mapping,
         HolderClass::Cycle,
         HolderClass::Lost,

@@ -82,6 +82,10 @@ fn each_class_has_its_own() {
         (pthread_key(), "let the thread `x` end, or have it drop what it holds"),
         (thread, "let the thread `x` end, or have it drop what it holds"),
         (
+            sure(HolderClass::TestRuntime),
+            "end the task that has them before the test ends, or have it drop them",
+        ),
+        (
             sure(HolderClass::Mapping),
             "remove them from the memory that the program mapped, or unmap it",
         ),

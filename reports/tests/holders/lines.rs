@@ -94,6 +94,7 @@ fn of_each_class_nothing_may_be_known() {
         (HolderClass::Local, "held by a local variable on the stack of a thread"),
         (HolderClass::Stack, "held by a stack slot of a thread (no live variable there)"),
         (HolderClass::Thread, "held by what the C library keeps of a thread, or its registers"),
+        (HolderClass::TestRuntime, "held by the test's async runtime"),
         (HolderClass::Mapping, "held by memory that the program mapped"),
         (HolderClass::Cycle, "held by no one: no pointer found: blocks point to each other"),
         (
@@ -270,6 +271,7 @@ fn no_name_can_upset_the_block() {
         HolderClass::Local,
         HolderClass::Stack,
         HolderClass::Thread,
+        HolderClass::TestRuntime,
         HolderClass::Mapping,
         HolderClass::Cycle,
         HolderClass::Lost,

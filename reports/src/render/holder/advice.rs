@@ -32,6 +32,9 @@ pub(in crate::render) fn advice(holder: &Holder, status: Status) -> Option<Strin
             };
             format!("let {thread} end, or have it drop what it holds")
         }
+        HolderClass::TestRuntime => {
+            "end the task that has them before the test ends, or have it drop them".to_owned()
+        }
         HolderClass::Mapping => {
             "remove them from the memory that the program mapped, or unmap it".to_owned()
         }

@@ -21,6 +21,7 @@ pub(in crate::render) fn clause(holder: &Holder, a_round: &str) -> Option<String
             Some(name) => format!("the thread-local {}", quoted(name)),
             None => "a thread-local".to_owned(),
         },
+        HolderClass::TestRuntime => "the test's async runtime".to_owned(),
         HolderClass::Cycle => {
             let said = match ring_blocks(holder) {
                 _ if is_below(holder) => "the blocks hang below others that point to each other",

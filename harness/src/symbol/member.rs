@@ -12,6 +12,9 @@ use super::type_name::short;
 
 /// Types in types that are looked into: a map in a lock in a cell is a dozen deep.
 const DEPTH_MAX: usize = 64;
+/// Types that are looked into for one word. Futures in futures have some variants at each level, and of so many
+/// nothing can be told.
+const VISITS_MAX: u32 = 2_000;
 
 /// The types of one unit.
 pub(super) struct Types<'a> {
@@ -25,6 +28,21 @@ pub(super) struct Leaf {
     pub(super) fields: Vec<(UnitOffset, String)>,
     pub(super) is_pointer: bool,
     pub(super) target: Option<(UnitOffset, Repeats)>,
+}
+
+/// What has been found of a place.
+#[derive(Default)]
+struct Search {
+    leaves: Vec<Leaf>,
+    /// The types around the one that is looked into, each with its field.
+    fields: Vec<(UnitOffset, String)>,
+    visits: u32,
+}
+
+impl Search {
+    fn found(&mut self, is_pointer: bool, target: Option<(UnitOffset, Repeats)>) {
+        self.leaves.push(Leaf { fields: self.fields.clone(), is_pointer, target });
+    }
 }
 
 /// How often a value stands there, seen from where a pointer to it points.
@@ -63,50 +81,44 @@ struct Member {
 impl Types<'_> {
     /// All that may lie at a place of a value.
     pub(super) fn leaves(&self, kind: UnitOffset, at: u64) -> Vec<Leaf> {
-        let mut leaves = Vec::new();
-        self.descend(kind, at, &mut Vec::new(), &mut leaves);
-        leaves
+        let mut search = Search::default();
+        self.descend(kind, at, 0, &mut search);
+        if search.visits < VISITS_MAX { search.leaves } else { Vec::new() }
     }
 
-    fn descend(
-        &self,
-        kind: UnitOffset,
-        at: u64,
-        fields: &mut Vec<(UnitOffset, String)>,
-        leaves: &mut Vec<Leaf>,
-    ) {
-        let Some(entry) = self.unit.unit.entry(kind).ok().filter(|_| fields.len() < DEPTH_MAX)
-        else {
+    fn descend(&self, kind: UnitOffset, at: u64, depth: usize, search: &mut Search) {
+        if depth > DEPTH_MAX || search.visits == VISITS_MAX {
             return;
-        };
+        }
+        search.visits += 1;
+        let Ok(entry) = self.unit.unit.entry(kind) else { return };
         let of = self.unit.type_of(&entry);
         match entry.tag() {
             gimli::DW_TAG_structure_type | gimli::DW_TAG_class_type | gimli::DW_TAG_union_type => {
                 for member in self.members(kind) {
-                    let end = self.unit.bytes(member.kind).map(|bytes| member.at + bytes);
+                    let end =
+                        self.unit.bytes(member.kind).map(|bytes| member.at.saturating_add(bytes));
                     if member.at <= at && end.is_some_and(|end| at < end) {
-                        fields.push((kind, member.name));
-                        self.descend(member.kind, at - member.at, fields, leaves);
-                        fields.pop();
+                        search.fields.push((kind, member.name));
+                        self.descend(member.kind, at - member.at, depth + 1, search);
+                        search.fields.pop();
                     }
                 }
             }
             gimli::DW_TAG_array_type => {
                 let within = of.and_then(|of| Some((of, at.checked_rem(self.unit.bytes(of)?)?)));
                 if let Some((of, at)) = within {
-                    self.descend(of, at, fields, leaves);
+                    self.descend(of, at, depth + 1, search);
                 }
             }
             gimli::DW_TAG_pointer_type | gimli::DW_TAG_reference_type if at == 0 => {
-                let target = self.target(of, fields);
-                leaves.push(Leaf { fields: fields.clone(), is_pointer: true, target });
+                let target = self.target(of, &search.fields);
+                search.found(true, target);
             }
-            gimli::DW_TAG_base_type => {
-                leaves.push(Leaf { fields: fields.clone(), is_pointer: false, target: None });
-            }
+            gimli::DW_TAG_base_type => search.found(false, None),
             tag if is_alias(tag) => {
                 if let Some(of) = of {
-                    self.descend(of, at, fields, leaves);
+                    self.descend(of, at, depth + 1, search);
                 }
             }
             _ => {}

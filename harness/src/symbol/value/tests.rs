@@ -212,3 +212,27 @@ fn a_block_is_not_called_what_only_begins_it() {
         assert_eq!(symbols.value_name(&raw, room).as_deref(), said, "{room}");
     }
 }
+
+/// Each of its variants may hold the same.
+#[expect(dead_code, reason = "what is looked at is their types")]
+enum Any<T> {
+    First(T),
+    Second(T),
+    Third(T),
+    Fourth(T),
+}
+
+#[test]
+fn of_too_many_variants_nothing_is_told() {
+    type Some = Any<Any<Box<Book>>>;
+    static SOME: Mutex<Option<Some>> = Mutex::new(None);
+    static MANY: Mutex<Option<Any<Any<Any<Any<Some>>>>>> = Mutex::new(None);
+    let mut symbols = Symbolizer::new();
+    let mut targets = |address: u64, bytes: usize| {
+        let value = value_at(&mut symbols, address);
+        words(&mut symbols, &value, bytes).into_iter().map(|(_, target)| target).collect::<Vec<_>>()
+    };
+    assert_eq!(targets((&raw const SOME) as u64, size_of_val(&SOME)), ["Book"]);
+    assert_eq!(targets((&raw const MANY) as u64, size_of_val(&MANY)), [""; 0]);
+    drop((SOME.lock().unwrap(), MANY.lock().unwrap()));
+}

@@ -1,6 +1,5 @@
 //! From blocks and roots to what a person knows: variables, threads, and the calls that made the blocks.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 use watertight_report::model::{Confidence, Frame, Holder, HolderClass, Hop};
@@ -65,11 +64,8 @@ impl<'a> Holders<'a> {
 
     /// Who holds what was made on some stacks; none where nothing of it lives.
     pub(crate) fn of(&self, stacks: &[u32], among: Among) -> Option<Holder> {
-        let known: RefCell<HashMap<u32, Option<String>>> = RefCell::default();
         let made = |stack| self.namer.made(self.region, &self.heap.program, stack);
-        let call = |stack| made(stack).map(|made| made.by);
-        let made_by =
-            |stack| known.borrow_mut().entry(stack).or_insert_with(|| call(stack)).clone();
+        let made_by = |stack| made(stack).map(|made| made.by);
         let account = self.accounts.of(&stacks.iter().copied().collect(), among, made_by)?;
         Some(self.holder(&account))
     }

@@ -224,15 +224,16 @@ enum Any<T> {
 
 #[test]
 fn of_too_many_variants_nothing_is_told() {
-    type Some = Any<Any<Box<Book>>>;
-    static SOME: Mutex<Option<Some>> = Mutex::new(None);
-    static MANY: Mutex<Option<Any<Any<Any<Any<Some>>>>>> = Mutex::new(None);
+    type Few = Any<Any<Box<Book>>>;
+    type Many = Any<Any<Any<Any<Few>>>>;
+    static FEW: Mutex<Option<Few>> = Mutex::new(None);
+    static MANY: Mutex<Option<Many>> = Mutex::new(None);
     let mut symbols = Symbolizer::new();
     let mut targets = |address: u64, bytes: usize| {
         let value = value_at(&mut symbols, address);
         words(&mut symbols, &value, bytes).into_iter().map(|(_, target)| target).collect::<Vec<_>>()
     };
-    assert_eq!(targets((&raw const SOME) as u64, size_of_val(&SOME)), ["Book"]);
+    assert_eq!(targets((&raw const FEW) as u64, size_of_val(&FEW)), ["Book"]);
     assert_eq!(targets((&raw const MANY) as u64, size_of_val(&MANY)), [""; 0]);
-    drop((SOME.lock().unwrap(), MANY.lock().unwrap()));
+    drop((FEW.lock().unwrap(), MANY.lock().unwrap()));
 }

@@ -107,6 +107,20 @@ fn a_removed_file_comes_back() -> Ending {
     daemon.stop()
 }
 
+/// Between two looks of the daemon, the first of which found none either.
+#[watertight::test]
+fn a_file_that_is_removed_as_soon_as_it_is_there_comes_back() -> Ending {
+    let workspace = workspace!()?;
+    let daemon = Daemon::start_with(&workspace, &["--interval", "1s"])?;
+    let mut client = workspace.client()?;
+    wait_for("a look", || Ok(client.status()?.ticks >= 1))?;
+    client.create(&NewIssue::titled("the only one"))?;
+    client.sync()?;
+    fs::remove_file(workspace.paths().jsonl())?;
+    wait_for("it is back", || Ok(workspace.exported_titles()? == ["the only one"]))?;
+    daemon.stop()
+}
+
 // Git.
 
 #[watertight::test]

@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::git::{Commit, Git, GitError};
-use crate::jsonl::{Exported, JsonlError};
+use crate::jsonl::{Exported, FileIdentity, JsonlError};
 use crate::paths::{Workspace, WorkspaceError};
 use crate::process::Interrupt;
 use crate::store::{ImportReport, Store, StoreError};
@@ -192,6 +192,11 @@ pub fn pass(
         }
     }
     Ok(report)
+}
+
+/// The file as the last pass has left it, where one has written it or taken it in.
+pub(crate) fn left(store: &Store) -> Option<FileIdentity> {
+    Some(memory::written(store).ok()??.identity)
 }
 
 fn commit(workspace: &Workspace, options: &SyncOptions, changed: u64) -> Result<Commit, GitError> {

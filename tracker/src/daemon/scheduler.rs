@@ -273,6 +273,10 @@ impl Scheduler {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.bring_up_to_date(commit)))
             .unwrap_or_else(|_| Err(internal("the sync panicked".into())));
         self.heard.caller.passing.send_replace(false);
+        if outcome.as_ref().is_ok_and(|report| !report.is_idle()) {
+            // Not as it was before: one that the pass has made and somebody has removed would be no change.
+            self.marks.file = crate::sync::left(&self.store);
+        }
         let now = Instant::now();
         self.shared.counters.passed(now.duration_since(began));
         let ended = how(&outcome);

@@ -122,13 +122,14 @@ impl<'a> Namer<'a> {
         let modules = region.modules(program);
         let mut symbols = self.symbols().filter(|_| !addresses.is_empty())?;
         let stack = symbols.name(&modules, &addresses);
-        let calls = symbols.calls(&modules, &addresses);
         let site = self.project.site(&stack);
         let made_by = made_by(&stack, site.via.or(site.site));
+        let frame = frame_at(&mut symbols, &modules, &addresses, made_by);
+        let by = frame.and_then(|(address, nth)| symbols.call(&modules, address, nth));
         Some(Made {
-            by: calls.get(made_by).cloned().unwrap_or_default(),
+            by: by.unwrap_or_default(),
             site: site.site.map(|at| self.frame(&stack[at])),
-            value: constructed(&mut symbols, &modules, &addresses, made_by),
+            value: frame.and_then(|(address, nth)| symbols.constructed(&modules, address, nth)),
         })
     }
 
@@ -211,18 +212,18 @@ fn made_by(stack: &[Symbol], user: Option<usize>) -> usize {
     called.or(user).unwrap_or(0)
 }
 
-/// What the call at frame `at` of a stack has made, where that is a smart pointer's constructor.
-fn constructed(
+/// The return address that frame `at` of a stack belongs to, and which of the frames there it is.
+fn frame_at(
     symbols: &mut Symbolizer,
     modules: &[LoadedModule],
     addresses: &[u64],
     at: usize,
-) -> Option<Value> {
+) -> Option<(u64, usize)> {
     let mut first = 0;
     for address in addresses {
         let frames = symbols.name(modules, &[*address]).len();
         if at < first + frames {
-            return symbols.constructed(modules, *address, at - first);
+            return Some((*address, at - first));
         }
         first += frames;
     }

@@ -144,24 +144,23 @@ impl Symbolizer {
         stack
     }
 
-    /// How the calls are written that the frames of [`Self::name`] stand for, one for each.
-    pub(crate) fn calls(&mut self, modules: &[LoadedModule], addresses: &[u64]) -> Vec<String> {
-        let mut calls = Vec::new();
-        for &address in addresses.iter().filter(|&&address| address != 0) {
-            let frames = self.name(modules, &[address]);
-            let call = address - 1;
-            let module = modules.iter().find(|module| module.holds(call));
-            let file = module.and_then(|module| Some((module, self.files.get(&module.path)?)));
-            let typed = file.and_then(|(module, file)| {
-                Some(file.image.as_ref()?.calls(call.wrapping_sub(module.bias)))
-            });
-            let typed = typed.filter(|typed| typed.len() == frames.len());
-            let typed = typed.unwrap_or_else(|| vec![None; frames.len()]);
-            let written = frames.iter().zip(typed);
-            let written = written.map(|(frame, known)| call::written(&frame.function, known));
-            calls.extend(written);
-        }
-        calls
+    /// How the call is written that the frame `nth` of [`Self::name`] at one return address stands for.
+    pub(crate) fn call(
+        &mut self,
+        modules: &[LoadedModule],
+        address: u64,
+        nth: usize,
+    ) -> Option<String> {
+        let frames = self.name(modules, &[address]);
+        let call = address.checked_sub(1)?;
+        let module = modules.iter().find(|module| module.holds(call));
+        let file = module.and_then(|module| Some((module, self.files.get(&module.path)?)));
+        let typed = file.and_then(|(module, file)| {
+            Some(file.image.as_ref()?.calls(call.wrapping_sub(module.bias)))
+        });
+        let typed = typed.filter(|typed| typed.len() == frames.len());
+        let known = typed.and_then(|typed| typed.into_iter().nth(nth)?);
+        Some(call::written(&frames.get(nth)?.function, known))
     }
 
     /// The function that holds a return address, by its symbol alone: inlined ones are not told, and no

@@ -168,7 +168,7 @@ impl<'a> Accounts<'a> {
         let (path, ring_blocks) = self.path(by, top, root);
         Some(Account {
             by,
-            root: Some(root).filter(|root| (*root as usize) < self.roots.len()),
+            root: self.real(root),
             path,
             ring_blocks,
             things: things.len() as u64,
@@ -185,7 +185,7 @@ impl<'a> Accounts<'a> {
     pub(super) fn lost(&self, stacks: &HashSet<u32>) -> Vec<u32> {
         let origins = self.tops(&[]).1;
         let of_stacks = self.blocks.iter().filter(|(_, block)| stacks.contains(&block.stack));
-        let lost = of_stacks.filter(|(at, _)| origins[*at as usize] as usize >= self.roots.len());
+        let lost = of_stacks.filter(|(at, _)| self.real(origins[*at as usize]).is_none());
         lost.map(|(at, _)| at).collect()
     }
 
@@ -227,10 +227,7 @@ impl<'a> Accounts<'a> {
 
     /// Of `things` those that the same word holds, the one which holds most of them; all of what is lost.
     fn of_one_root(&self, things: &[u32], weights: &[u64], origins: &[u32]) -> Vec<u32> {
-        let root = |thing: u32| {
-            let root = origins[thing as usize];
-            ((root as usize) < self.roots.len()).then_some(root)
-        };
+        let root = |thing: u32| self.real(origins[thing as usize]);
         let most = heaviest(things.iter().map(|it| (root(*it), weights[*it as usize])));
         things.iter().filter(|thing| Some(root(**thing)) == most).copied().collect()
     }
@@ -314,6 +311,11 @@ impl<'a> Accounts<'a> {
         below.follow(self.edges, things, |block| without.has(block));
         let kept = below.order.iter().map(|block| self.blocks.get(*block).bytes);
         (kept.sum(), below.order.len() as u64)
+    }
+
+    /// A root that is a word outside the heap; none for what was lost, which has the numbers after those.
+    fn real(&self, root: u32) -> Option<u32> {
+        ((root as usize) < self.roots.len()).then_some(root)
     }
 
     /// What was lost, by the number that it has as a root.
